@@ -1,0 +1,283 @@
+"""Every way vultus can fail, as one tree.
+
+Each error carries a stable ``code`` (for programs), a message that says what must hold and
+what came, a ``remedy`` that says what to do, and the facts as ``fields``::
+
+    VultusError
+    ├── InputError                    the caller's data
+    │   ├── ShapeError                array-shape
+    │   ├── DtypeError                array-dtype
+    │   ├── RangeError                value-range
+    │   ├── DegenerateLandmarksError  landmarks-degenerate
+    │   ├── NoFaceError               no-face
+    │   ├── SeveralFacesError         several-faces
+    │   └── ImageError                a picture that cannot be read
+    │       ├── ImageNotFoundError    image-not-found
+    │       ├── ImageEmptyError       image-empty
+    │       ├── ImageFormatError      image-format
+    │       ├── ImageDamagedError     image-damaged
+    │       └── ImageTooLargeError    image-too-large
+    ├── ModelError                    a weight, or what we know of it
+    │   ├── UnknownModelError         model-unknown
+    │   ├── ModelMissingError         model-missing
+    │   ├── WeightDamagedError        weight-damaged
+    │   ├── CardError                 card-invalid
+    │   ├── DownloadError             download-failed
+    │   └── OfflineError              offline
+    ├── SpaceMismatchError            space-mismatch
+    ├── GalleryError                  the store of known people
+    │   ├── UnknownPersonError        person-unknown
+    │   ├── EmptyGalleryError         gallery-empty
+    │   └── GalleryFileError          gallery-file
+    ├── OutputError                   output-failed
+    ├── MissingExtraError             extra-missing
+    └── InferenceError                inference-failed
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "CardError",
+    "DegenerateLandmarksError",
+    "DownloadError",
+    "DtypeError",
+    "EmptyGalleryError",
+    "GalleryError",
+    "GalleryFileError",
+    "ImageDamagedError",
+    "ImageEmptyError",
+    "ImageError",
+    "ImageFormatError",
+    "ImageNotFoundError",
+    "ImageTooLargeError",
+    "InferenceError",
+    "InputError",
+    "MissingExtraError",
+    "ModelError",
+    "ModelMissingError",
+    "NoFaceError",
+    "OfflineError",
+    "OutputError",
+    "RangeError",
+    "SeveralFacesError",
+    "ShapeError",
+    "SpaceMismatchError",
+    "UnknownModelError",
+    "UnknownPersonError",
+    "VultusError",
+    "WeightDamagedError",
+]
+
+
+class VultusError(Exception):
+    """Root of all errors that vultus raises on purpose.
+
+    Args:
+        message: What must hold and what came instead, in one sentence.
+        remedy: What the user can do about it.
+        fields: The facts behind the message (``expected``, ``actual``, ``path`` …), JSON-able.
+    """
+
+    code: ClassVar[str] = "vultus"
+    remedy: str = ""
+
+    def __init__(self, message: str, *, remedy: str | None = None, **fields: object) -> None:
+        super().__init__(message)
+        self.message = message
+        if remedy is not None:
+            self.remedy = remedy
+        self.fields = fields
+
+    def __str__(self) -> str:
+        return f"{self.message}; {self.remedy}" if self.remedy else self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.message, self.remedy, self.fields)
+
+
+def _rebuild(
+    cls: type[VultusError], message: str, remedy: str, fields: dict[str, object]
+) -> VultusError:
+    return cls(message, remedy=remedy, **fields)
+
+
+class InputError(VultusError):
+    """The data handed in cannot be used."""
+
+    code = "input"
+
+
+class ShapeError(InputError):
+    """An array has the wrong shape."""
+
+    code = "array-shape"
+
+
+class DtypeError(InputError):
+    """An array has the wrong element type."""
+
+    code = "array-dtype"
+
+
+class RangeError(InputError):
+    """A value lies outside its allowed range, or is not finite."""
+
+    code = "value-range"
+
+
+class DegenerateLandmarksError(InputError):
+    """Landmarks admit no similarity transform (they coincide)."""
+
+    code = "landmarks-degenerate"
+
+
+class NoFaceError(InputError):
+    """A face was required and none was found."""
+
+    code = "no-face"
+    remedy = "use a picture in which one face is clearly visible, or lower the minimum face size"
+
+
+class SeveralFacesError(InputError):
+    """Exactly one face was required and several were found."""
+
+    code = "several-faces"
+    remedy = "crop the picture to one person, or choose the largest face on purpose"
+
+
+class ImageError(InputError):
+    """A picture cannot be read."""
+
+    code = "image"
+
+
+class ImageNotFoundError(ImageError):
+    """There is no such file, or it may not be read."""
+
+    code = "image-not-found"
+    remedy = "check the path and its permissions"
+
+
+class ImageEmptyError(ImageError):
+    """The file has no bytes, or the picture no pixels."""
+
+    code = "image-empty"
+    remedy = "copy the picture again from its source"
+
+
+class ImageFormatError(ImageError):
+    """The bytes are no picture of a format that vultus reads."""
+
+    code = "image-format"
+    remedy = "use JPEG, PNG, WebP, BMP, TIFF or GIF (HEIC with the extra: pip install 'vultus[heic]')"
+
+
+class ImageDamagedError(ImageError):
+    """The picture is cut short or its contents contradict its header."""
+
+    code = "image-damaged"
+    remedy = "copy the picture again from its source"
+
+
+class ImageTooLargeError(ImageError):
+    """The picture exceeds the limit on bytes or pixels."""
+
+    code = "image-too-large"
+    remedy = "shrink the picture, or raise the limit on purpose"
+
+
+class ModelError(VultusError):
+    """A model cannot be used."""
+
+    code = "model"
+
+
+class UnknownModelError(ModelError):
+    """No card has this name."""
+
+    code = "model-unknown"
+    remedy = "`vultus models list` shows the known names"
+
+
+class ModelMissingError(ModelError):
+    """The card is known, its weight is not on this machine."""
+
+    code = "model-missing"
+
+
+class WeightDamagedError(ModelError):
+    """The bytes of a weight do not have the digest its card states."""
+
+    code = "weight-damaged"
+
+
+class CardError(ModelError):
+    """A model card cannot be read or contradicts itself."""
+
+    code = "card-invalid"
+
+
+class DownloadError(ModelError):
+    """A weight could not be fetched."""
+
+    code = "download-failed"
+
+
+class OfflineError(ModelError):
+    """A download was needed and the network is switched off on purpose."""
+
+    code = "offline"
+    remedy = "drop --offline / VULTUS_OFFLINE, or bring the file with `vultus models add FILE`"
+
+
+class SpaceMismatchError(VultusError):
+    """Embeddings of different spaces were compared."""
+
+    code = "space-mismatch"
+    remedy = "embed both pictures with the same model and options"
+
+
+class GalleryError(VultusError):
+    """The gallery cannot do what was asked."""
+
+    code = "gallery"
+
+
+class UnknownPersonError(GalleryError):
+    """Nobody of this name is enrolled."""
+
+    code = "person-unknown"
+
+
+class EmptyGalleryError(GalleryError):
+    """Nobody is enrolled at all."""
+
+    code = "gallery-empty"
+    remedy = "enrol somebody first: `vultus enroll GALLERY NAME PHOTO…`"
+
+
+class GalleryFileError(GalleryError):
+    """The gallery's file is missing, foreign, damaged, newer than this version or locked."""
+
+    code = "gallery-file"
+
+
+class OutputError(VultusError):
+    """A result could not be written."""
+
+    code = "output-failed"
+    remedy = "check that the folder exists, may be written to, and has room"
+
+
+class MissingExtraError(VultusError):
+    """An optional library is needed and absent."""
+
+    code = "extra-missing"
+
+
+class InferenceError(VultusError):
+    """A network could not be loaded or run."""
+
+    code = "inference-failed"
