@@ -28,6 +28,7 @@ what came, a ``remedy`` that says what to do, and the facts as ``fields``::
     ├── GalleryError                  the store of known people
     │   ├── UnknownPersonError        person-unknown
     │   ├── EmptyGalleryError         gallery-empty
+    │   ├── DuplicateSampleError      sample-duplicate
     │   └── GalleryFileError          gallery-file
     ├── OutputError                   output-failed
     ├── MissingExtraError             extra-missing
@@ -42,6 +43,7 @@ __all__ = [
     "CardError",
     "DegenerateLandmarksError",
     "DownloadError",
+    "DuplicateSampleError",
     "DtypeError",
     "EmptyGalleryError",
     "GalleryError",
@@ -256,6 +258,12 @@ class EmptyGalleryError(GalleryError):
 
     code = "gallery-empty"
     remedy = "enrol somebody first: `vultus enroll GALLERY NAME PHOTO…`"
+
+
+class DuplicateSampleError(GalleryError):
+    """This very picture is enrolled for this person already."""
+
+    code = "sample-duplicate"
 
 
 class GalleryFileError(GalleryError):

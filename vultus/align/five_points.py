@@ -1,0 +1,142 @@
+"""Five points by a cascade of regression trees, as dlib's shape predictor evaluates them.
+
+Source: Kazemi and Sullivan 2014, "One Millisecond Face Alignment with an Ensemble of Regression
+Trees"; conventions of dlib's ``shape_predictor``.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vultus._arrays import check_shape
+from vultus.errors import WeightDamagedError
+from vultus.types import Image
+
+__all__ = ["FivePointRegressor"]
+
+Floats = NDArray[np.floating[Any]]
+
+
+class FivePointRegressor:
+    """Two corners of each eye and the base of the nose, from a box around the face.
+
+    The order is dlib's: viewer's right eye outer and inner corner, left eye outer and inner
+    corner, base of the nose. All faces of a call go through the cascade together.
+
+    Args:
+        initial: (10,) mean shape, xy interleaved, in units of the box.
+        first: (c, t, k) feature compared first at each of the k splits of each of t trees in
+            each of c cascades.
+        second: (c, t, k) feature compared second.
+        limits: (c, t, k) a split goes left when first - second exceeds this.
+        leaves: (c, t, k + 1, 10) shape change per leaf.
+        anchors: (c, f) landmark each feature is relative to.
+        offsets: (c, f, 2) offset from that landmark in units of the mean shape.
+    """
+
+    def __init__(
+        self,
+        initial: Floats,
+        first: NDArray[np.integer[Any]],
+        second: NDArray[np.integer[Any]],
+        limits: Floats,
+        leaves: Floats,
+        anchors: NDArray[np.integer[Any]],
+        offsets: Floats,
+    ) -> None:
+        cascades, trees, splits = first.shape
+        self._initial = initial.astype(np.float32)
+        mean = self._initial.reshape(-1, 2).astype(np.float64)
+        self._mean_centred = (mean - mean.mean(axis=0)) @ (1, 1j)
+        self._mean_spread = float((np.abs(self._mean_centred) ** 2).sum())
+        self._first = first.reshape(cascades, -1).astype(np.intp)
+        self._second = second.reshape(cascades, -1).astype(np.intp)
+        self._limits = limits.reshape(cascades, -1).astype(np.float32)
+        self._leaves = np.ascontiguousarray(leaves.reshape(cascades, -1, 10), dtype=np.float32)
+        self._anchors = anchors.astype(np.intp)
+        self._offsets = offsets.astype(np.float32)
+        self._split_base = np.arange(trees) * splits
+        self._leaf_base = np.arange(trees) * (splits + 1) - splits
+        self._depth = int(np.log2(splits + 1))
+
+    @classmethod
+    def from_bytes(cls, weight: bytes) -> Self:
+        """Load the arrays of an ``.npz`` weight; nothing in it is executed.
+
+        Raises:
+            WeightDamagedError: An array is missing or has the wrong shape.
+        """
+        try:
+            with np.load(io.BytesIO(weight), allow_pickle=False) as z:
+                arrays = [
+                    z[k] for k in ("init", "idx1", "idx2", "th", "leaf", "anchor", "delta")
+                ]
+        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
+            raise WeightDamagedError(f"the five-point weight cannot be read: {error}") from error
+        init, first, second, limits, leaves, anchors, offsets = arrays
+        cascades, trees, splits = first.shape if first.ndim == 3 else (-1, -1, -1)
+        for array, shape in (
+            (init, (10,)),
+            (second, (cascades, trees, splits)),
+            (limits, (cascades, trees, splits)),
+            (leaves, (cascades, trees, splits + 1, 10)),
+            (anchors, (cascades, None)),
+            (offsets, (cascades, anchors.shape[-1], 2)),
+        ):
+            check_shape(array, shape, "an array of the five-point weight")
+        return cls(init, first, second, limits, leaves, anchors, offsets)
+
+    def __call__(self, image: Image, boxes: Floats) -> NDArray[np.float64]:
+        """Find the points of several faces of one picture.
+
+        Args:
+            image: (h, w, 3) uint8 RGB.
+            boxes: (n, 4) left, top, right, bottom in pixels, right and bottom inclusive as in
+                dlib. They may reach outside; there the picture counts as black.
+
+        Returns:
+            (n, 5, 2) xy in pixels of the picture, not rounded.
+        """
+        corner = boxes[:, None, :2].astype(np.float64)
+        size = boxes[:, None, 2:4] - corner
+        shape = np.repeat(self._initial[None], len(boxes), axis=0)
+        for stage in range(len(self._leaves)):
+            shape = shape + self._step(image, corner, size, shape, stage)
+        points: NDArray[np.float64] = shape.reshape(-1, 5, 2) * size + corner
+        return points
+
+    def _step(
+        self, image: Image, corner: Floats, size: Floats, shape: Floats, stage: int
+    ) -> NDArray[np.float32]:
+        """(n, 10) sum of the leaves that one cascade's trees choose."""
+        grey = self._features(image, corner, size, shape.reshape(-1, 5, 2), stage)
+        difference = grey[:, self._first[stage]] - grey[:, self._second[stage]]
+        right = (difference <= self._limits[stage]).astype(np.intp)
+        node = np.zeros((len(grey), len(self._split_base)), np.intp)
+        for _ in range(self._depth):
+            node = 2 * node + 1 + np.take_along_axis(right, node + self._split_base, axis=1)
+        change: NDArray[np.float32] = self._leaves[stage][node + self._leaf_base].sum(axis=1)
+        return change
+
+    def _features(
+        self, image: Image, corner: Floats, size: Floats, shape: Floats, stage: int
+    ) -> NDArray[np.float32]:
+        """(n, f) grey values (r + g + b) // 3 at the cascade's feature points, 0 outside."""
+        centred = (shape - shape.mean(axis=1, keepdims=True, dtype=np.float64)) @ (1, 1j)
+        turn = (np.conj(self._mean_centred) * centred).sum(axis=1) / self._mean_spread
+        linear = np.stack([turn.real, -turn.imag, turn.imag, turn.real], axis=1)
+        linear = linear.reshape(-1, 2, 2).astype(np.float32)
+        places = self._offsets[stage] @ linear.transpose(0, 2, 1) + shape[:, self._anchors[stage]]
+        pixel = np.floor(places * size + (corner + 0.5)).astype(np.intp)
+        x, y = pixel[..., 0], pixel[..., 1]
+        height, width = image.shape[:2]
+        inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+        flat = image.reshape(-1, 3)
+        rgb = flat[np.where(inside, y * width + x, 0)]
+        grey = rgb.sum(axis=2, dtype=np.uint16) // 3
+        return np.where(inside, grey, 0).astype(np.float32)

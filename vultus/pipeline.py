@@ -1,0 +1,324 @@
+"""The whole flow on one screen: detect, embed, verify, enroll, identify."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from threading import Lock
+from typing import Generic, TypeAlias, TypeVar, overload
+
+import numpy as np
+
+from vultus.align import Aligner, aligner_for
+from vultus.decide import DEFAULT_POLICY, decide, threshold_for
+from vultus.detect import Detector, Mtcnn, MtcnnOptions, detect_any_turn
+from vultus.embed import Embedder, OnnxEmbedder
+from vultus.errors import CardError, NoFaceError, SeveralFacesError
+from vultus.gallery import Gallery, NewSample, open_gallery
+from vultus.models import ModelCard, Registry, Store, space_of
+from vultus.runtime import SessionOptions, default_threads
+from vultus.sources import ImageSource, Limits, load_frame
+from vultus.types import Decision, Embedding, Face, Identification, Threshold
+
+__all__ = ["Recognizer", "load"]
+
+T = TypeVar("T")
+GalleryLike: TypeAlias = Gallery | str | os.PathLike[str]
+
+
+class Recognizer:
+    """Detector, aligner, embedder and threshold, joined. Thread-safe; share one.
+
+    Parts are given as functions and made at first use, so that detecting does not wait for the
+    embedder to load.
+
+    Args:
+        detector: Makes the detector.
+        aligner: Makes the aligner the embedder was trained with.
+        embedder: Makes the embedder.
+        threshold: From which similarity two faces are called the same; asked for when first
+            needed.
+        limits: Bounds on untrusted pictures.
+    """
+
+    def __init__(
+        self,
+        detector: Callable[[], Detector],
+        aligner: Callable[[], Aligner],
+        embedder: Callable[[], Embedder],
+        threshold: Callable[[], Threshold],
+        limits: Limits | None = None,
+    ) -> None:
+        self._detector, self._aligner = _Once(detector), _Once(aligner)
+        self._embedder, self._threshold = _Once(embedder), _Once(threshold)
+        self._limits = limits or Limits()
+
+    @property
+    def detector(self) -> Detector:
+        """The detector, loaded."""
+        return self._detector()
+
+    @property
+    def aligner(self) -> Aligner:
+        """The aligner, loaded."""
+        return self._aligner()
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder, loaded."""
+        return self._embedder()
+
+    @property
+    def threshold(self) -> Threshold:
+        """What similarities are held against, and where that number comes from."""
+        return self._threshold()
+
+    def detect(
+        self, image: ImageSource, *, largest: bool = False, any_turn: bool = False
+    ) -> list[Face]:
+        """Find the faces of a picture.
+
+        Args:
+            image: Path, bytes, data URI, binary file, (h, w, 3) uint8 RGB array, Pillow image
+                or `Frame`.
+            largest: Keep only the face with the largest box.
+            any_turn: When no upright face is found, look at quarter turns as well.
+
+        Returns:
+            Faces by falling score; an empty list when there is none.
+
+        Raises:
+            ImageError: The picture cannot be read.
+        """
+        frame = load_frame(image, limits=self._limits)
+        faces = (
+            detect_any_turn(self.detector, frame) if any_turn else self.detector.detect(frame)
+        )
+        return [_largest(faces)] if largest and faces else faces
+
+    @overload
+    def embed(self, face: Face) -> Embedding: ...
+    @overload
+    def embed(self, face: Sequence[Face]) -> list[Embedding]: ...
+    def embed(self, face: Face | Sequence[Face]) -> Embedding | list[Embedding]:
+        """Turn a face, or several at once, into embeddings.
+
+        Args:
+            face: From `detect`.
+
+        Returns:
+            One embedding per face, in order.
+
+        Raises:
+            DegenerateLandmarksError: The landmarks of a face coincide.
+        """
+        faces = [face] if isinstance(face, Face) else list(face)
+        found = self.embedder.embed(self.aligner.align(faces)) if faces else []
+        return found[0] if isinstance(face, Face) else found
+
+    def verify(self, a: ImageSource | Face, b: ImageSource | Face) -> Decision:
+        """Are these two the same person?
+
+        Args:
+            a: A picture, of which the largest face counts, or a face.
+            b: Likewise.
+
+        Raises:
+            NoFaceError: A picture shows no face.
+            ImageError: A picture cannot be read.
+        """
+        first, second = self.embed([self._one_face(a, largest=True), self._one_face(b, largest=True)])
+        return decide(first.similarity(second), self.threshold)
+
+    def enroll(
+        self,
+        gallery: GalleryLike,
+        name: str,
+        images: ImageSource | Face | Sequence[ImageSource | Face],
+        *,
+        largest: bool = False,
+    ) -> list[int]:
+        """Add pictures of one person; all of them, or none when one is refused.
+
+        Args:
+            gallery: An open gallery, or the path of one (made when absent).
+            name: The person.
+            images: One picture or face, or several.
+            largest: Take the largest face of a picture that shows several, instead of refusing.
+
+        Returns:
+            The numbers of the new samples.
+
+        Raises:
+            NoFaceError: A picture shows no face.
+            SeveralFacesError: A picture shows several and `largest` is false.
+            DuplicateSampleError: A picture is enrolled for this person already.
+            SpaceMismatchError: The gallery was made with another model.
+        """
+        several = isinstance(images, Sequence) and not isinstance(
+            images, (str, bytes, bytearray, memoryview)
+        )
+        pictures = list(images) if several else [images]  # type: ignore[arg-type, list-item]
+        faces = [self._one_face(picture, largest=largest) for picture in pictures]
+        samples = [
+            NewSample(name, embedding, _digest(face), face.frame.source)
+            for face, embedding in zip(faces, self.embed(faces), strict=True)
+        ]
+        with _opened(gallery) as opened:
+            return opened.add_many(samples)
+
+    def identify(
+        self,
+        gallery: GalleryLike,
+        image: ImageSource | Sequence[Face],
+        *,
+        k: int = 5,
+        any_turn: bool = False,
+    ) -> list[Identification]:
+        """Whose faces are in this picture?
+
+        Args:
+            gallery: An open gallery, or the path of one.
+            image: A picture, or faces already detected.
+            k: How many of the nearest people to report per face.
+            any_turn: As in `detect`.
+
+        Returns:
+            One answer per face by falling detector score; an empty list without faces. A face
+            nobody matches well enough has ``name=None``.
+
+        Raises:
+            ImageError: The picture cannot be read.
+            SpaceMismatchError: The gallery was made with another model.
+        """
+        if isinstance(image, (list, tuple)):
+            faces = list(image)
+        else:
+            faces = self.detect(image, any_turn=any_turn)  # type: ignore[arg-type]
+        if not faces:
+            return []
+        with _opened(gallery, create=False) as opened:
+            every = opened.search_many(self.embed(faces), k=k)
+        answers = []
+        for face, matches in zip(faces, every, strict=True):
+            decision = decide(matches[0].similarity, self.threshold) if matches else None
+            name = matches[0].name if decision and decision.same else None
+            answers.append(Identification(face, name, decision, tuple(matches)))
+        return answers
+
+    def _one_face(self, image: ImageSource | Face, *, largest: bool) -> Face:
+        if isinstance(image, Face):
+            return image
+        frame = load_frame(image, limits=self._limits)
+        faces = self.detector.detect(frame)
+        shown = frame.source or "the picture"
+        if not faces:
+            raise NoFaceError(f"{shown} must show a face, none was found", path=frame.source)
+        if len(faces) > 1 and not largest:
+            raise SeveralFacesError(
+                f"{shown} must show one face, {len(faces)} were found",
+                path=frame.source,
+                actual=len(faces),
+            )
+        return _largest(faces)
+
+
+def load(
+    *,
+    detector: str = "mtcnn",
+    embedder: str = "dlib-resnet-v1",
+    min_face_px: float = 40.0,
+    mirror: bool = True,
+    threshold: str | float = DEFAULT_POLICY,
+    threads: int | None = None,
+    limits: Limits | None = None,
+    store: Store | None = None,
+) -> Recognizer:
+    """Put a recogniser together; the default one ships with vultus and needs no network.
+
+    Args:
+        detector: Name of a detector's card.
+        embedder: Name of an embedder's card.
+        min_face_px: Smallest face side to look for, in pixels, ≥ 12.
+        mirror: Average each face with its mirror image: twice the embedding time, fewer errors.
+        threshold: A policy measured for the model (``fmr=1e-3``), or a cosine of your own.
+        threads: CPU threads within one call; all the process may use when ``None``. Use 1 when
+            you call from several threads at once.
+        limits: Bounds on untrusted pictures.
+        store: Where weights lie.
+
+    Raises:
+        UnknownModelError: No card has this name.
+        CardError: A card is of another kind, or no such threshold was measured.
+        RangeError: A value is outside its range.
+    """
+    registry, store = Registry(), store or Store()
+    detector_card = _card(registry, detector, "detector")
+    embedder_card = _card(registry, embedder, "embedder")
+    if detector_card.detector is None or detector_card.detector.family != "mtcnn":
+        raise CardError(
+            f"detector {detector!r} cannot be run by this version", remedy="use detector='mtcnn'"
+        )
+    if embedder_card.embedding is None:
+        raise CardError(f"the card of {embedder!r} lacks an [embedding] table")
+    alignment = embedder_card.embedding.alignment
+    options = SessionOptions(threads=default_threads() if threads is None else threads)
+    mtcnn = MtcnnOptions(min_face_px=min_face_px)
+    space = space_of(embedder_card, mirror=mirror)
+    return Recognizer(
+        lambda: Mtcnn.from_card(detector_card, store, options, mtcnn),
+        lambda: aligner_for(alignment, registry, store),
+        lambda: OnnxEmbedder.from_card(embedder_card, store, options, mirror=mirror),
+        lambda: threshold_for(embedder_card, space, threshold),
+        limits,
+    )
+
+
+class _Once(Generic[T]):
+    """A value made at first use, once, whatever number of threads ask."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = Lock()
+        self._value: list[T] = []
+
+    def __call__(self) -> T:
+        if not self._value:
+            with self._lock:
+                if not self._value:
+                    self._value.append(self._make())
+        return self._value[0]
+
+
+def _card(registry: Registry, name: str, kind: str) -> ModelCard:
+    card = registry.get(name)
+    if card.kind != kind:
+        raise CardError(
+            f"{name!r} must be a model of kind {kind}, it is of kind {card.kind}",
+            remedy=f"`vultus models list --kind {kind}` shows the choice",
+            expected=kind,
+            actual=card.kind,
+        )
+    return card
+
+
+def _largest(faces: Sequence[Face]) -> Face:
+    return max(faces, key=lambda face: face.box.area_px)
+
+
+def _digest(face: Face) -> str:
+    """SHA-256 of the upright picture's pixels: the same photo under two names is one sample."""
+    image = face.frame.image
+    header = f"{image.shape[1]}x{image.shape[0]}:".encode()
+    return hashlib.sha256(header + np.ascontiguousarray(image).data.tobytes()).hexdigest()
+
+
+@contextmanager
+def _opened(gallery: GalleryLike, *, create: bool = True) -> Iterator[Gallery]:
+    if isinstance(gallery, (str, os.PathLike)):
+        with open_gallery(gallery, create=create) as opened:
+            yield opened
+    else:
+        yield gallery
