@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
@@ -15,7 +16,7 @@ from vultus.align import Aligner, aligner_for
 from vultus.decide import DEFAULT_POLICY, decide, threshold_for
 from vultus.detect import Detector, Mtcnn, MtcnnOptions, detect_any_turn
 from vultus.embed import Embedder, OnnxEmbedder
-from vultus.errors import CardError, NoFaceError, SeveralFacesError
+from vultus.errors import CardError, NoFaceError, SeveralFacesError, UnknownPersonError
 from vultus.gallery import Gallery, NewSample, open_gallery
 from vultus.models import ModelCard, Registry, Store, space_of
 from vultus.runtime import SessionOptions, default_threads
@@ -26,6 +27,7 @@ __all__ = ["Recognizer", "load"]
 
 T = TypeVar("T")
 GalleryLike: TypeAlias = Gallery | str | os.PathLike[str]
+Picture: TypeAlias = ImageSource | Face
 
 
 class Recognizer:
@@ -118,7 +120,7 @@ class Recognizer:
         found = self.embedder.embed(self.aligner.align(faces)) if faces else []
         return found[0] if isinstance(face, Face) else found
 
-    def verify(self, a: ImageSource | Face, b: ImageSource | Face) -> Decision:
+    def verify(self, a: Picture, b: Picture) -> Decision:
         """Are these two the same person?
 
         Args:
@@ -136,7 +138,7 @@ class Recognizer:
         self,
         gallery: GalleryLike,
         name: str,
-        images: ImageSource | Face | Sequence[ImageSource | Face],
+        images: Picture | list[Picture] | tuple[Picture, ...],
         *,
         largest: bool = False,
     ) -> list[int]:
@@ -157,10 +159,7 @@ class Recognizer:
             DuplicateSampleError: A picture is enrolled for this person already.
             SpaceMismatchError: The gallery was made with another model.
         """
-        several = isinstance(images, Sequence) and not isinstance(
-            images, (str, bytes, bytearray, memoryview)
-        )
-        pictures = list(images) if several else [images]  # type: ignore[arg-type, list-item]
+        pictures = list(images) if isinstance(images, (list, tuple)) else [images]
         faces = [self._one_face(picture, largest=largest) for picture in pictures]
         samples = [
             NewSample(name, embedding, _digest(face), face.frame.source)
@@ -172,7 +171,7 @@ class Recognizer:
     def identify(
         self,
         gallery: GalleryLike,
-        image: ImageSource | Sequence[Face],
+        image: ImageSource | list[Face],
         *,
         k: int = 5,
         any_turn: bool = False,
@@ -193,10 +192,7 @@ class Recognizer:
             ImageError: The picture cannot be read.
             SpaceMismatchError: The gallery was made with another model.
         """
-        if isinstance(image, (list, tuple)):
-            faces = list(image)
-        else:
-            faces = self.detect(image, any_turn=any_turn)  # type: ignore[arg-type]
+        faces = image if isinstance(image, list) else self.detect(image, any_turn=any_turn)
         if not faces:
             return []
         with _opened(gallery, create=False) as opened:
@@ -208,7 +204,33 @@ class Recognizer:
             answers.append(Identification(face, name, decision, tuple(matches)))
         return answers
 
-    def _one_face(self, image: ImageSource | Face, *, largest: bool) -> Face:
+    def verify_claim(self, gallery: GalleryLike, name: str, image: Picture) -> Decision:
+        """Is this really the enrolled person they say they are?
+
+        Args:
+            gallery: An open gallery, or the path of one.
+            name: Who they say they are.
+            image: A picture, of which the largest face counts, or a face.
+
+        Returns:
+            The decision for the person's best sample.
+
+        Raises:
+            UnknownPersonError: Nobody of this name is enrolled.
+            NoFaceError: The picture shows no face.
+            SpaceMismatchError: The gallery was made with another model.
+        """
+        embedding = self.embed(self._one_face(image, largest=True))
+        with _opened(gallery, create=False) as opened:
+            name = unicodedata.normalize("NFC", name.strip())
+            for match in opened.search(embedding, k=max(1, len(opened))):
+                if match.name == name:
+                    return decide(match.similarity, self.threshold)
+        raise UnknownPersonError(
+            f"{name!r} is not enrolled", remedy="check the spelling", name=name
+        )
+
+    def _one_face(self, image: Picture, *, largest: bool) -> Face:
         if isinstance(image, Face):
             return image
         frame = load_frame(image, limits=self._limits)

@@ -34,7 +34,9 @@ def raw_png() -> Callable[..., bytes]:
     """`raw_png(width, height, depth, colour type, rows)` -> bytes, whatever the header claims."""
 
     def _chunk(name: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
 
     def _raw_png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
         header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
@@ -76,6 +78,6 @@ def every_format(encode: Encode) -> dict[str, bytes]:
         "tiff-lzw": encode(picture, "TIFF", exif=exif, compression="tiff_lzw"),
         "tiff-jpeg": encode(picture, "TIFF", compression="jpeg"),
     }
-    if features.check("avif"):
+    if "avif" in features.get_supported():
         files["avif"] = encode(picture, "AVIF")
     return files

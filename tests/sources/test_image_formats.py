@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -112,19 +113,17 @@ def test_16_bit_grey_big_endian():
 
 def test_32_bit_grey_within_16_bits(encode):
     row = np.array([list(DEEP)], np.int32)
-    np.testing.assert_array_equal(
-        load_image(encode(row, "TIFF"))[0, :, 0], list(DEEP.values())
-    )
+    np.testing.assert_array_equal(load_image(encode(row, "TIFF"))[0, :, 0], list(DEEP.values()))
 
 
 @pytest.mark.parametrize("value", [-1, 65536, 2**31 - 1])
 def test_32_bit_grey_beyond_16_bits_is_refused(encode, value):
-    with pytest.raises(ImageFormatError, match="32-bit pixels outside 0..65535"):
+    with pytest.raises(ImageFormatError, match=r"32-bit pixels outside 0..65535"):
         load_image(encode(np.array([[0, value]], np.int32), "TIFF"))
 
 
 def test_floating_point_is_refused(encode):
-    with pytest.raises(ImageFormatError, match="floating-point pixels.*scale them to 0..255"):
+    with pytest.raises(ImageFormatError, match=r"floating-point pixels.*scale them to 0..255"):
         load_image(encode(np.array([[0.0, 0.5]], np.float32), "TIFF"))
 
 
@@ -235,7 +234,9 @@ def test_old_multi_picture_jpeg_gives_its_first_picture(encode, noise):
     np.testing.assert_array_equal(load_image(stream.getvalue()), load_image(encode(first, "JPEG")))
 
 
-@pytest.mark.skipif(not features.check("avif"), reason="this Pillow was built without AVIF")
+@pytest.mark.skipif(
+    "avif" not in features.get_supported(), reason="this Pillow was built without AVIF"
+)
 def test_avif(encode):
     flat = np.full((16, 16, 3), (200, 30, 90), np.uint8)
     data = encode(flat, "AVIF", quality=100, subsampling="4:4:4")
@@ -245,7 +246,7 @@ def test_avif(encode):
 
 
 def test_avif_without_decoder_says_so(encode, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "PIL.AvifImagePlugin", None)
+    monkeypatch.setitem(sys.modules, "PIL.AvifImagePlugin", None)
     monkeypatch.delattr("PIL.AvifImagePlugin", raising=False)
     with pytest.raises(ImageFormatError, match=r"AVIF, which Pillow reads since version 11.3"):
         load_image(b"\x00\x00\x00\x18ftypavif\x00\x00\x00\x00mif1miaf")
@@ -284,7 +285,7 @@ def test_heic_does_not_change_pillow():
     data = heic(np.zeros((64, 64, 3), np.uint8))
     before = (dict(Image.OPEN), dict(Image.EXTENSION))
     load_image(data)
-    assert (Image.OPEN, Image.EXTENSION) == before
+    assert before == (Image.OPEN, Image.EXTENSION)
 
 
 def test_heic_cut_short():
@@ -296,7 +297,7 @@ def test_heic_cut_short():
 
 @pytest.mark.parametrize("brand", [b"heic", b"heix", b"hevc", b"mif1", b"msf1"])
 def test_heic_without_the_extra_names_it(monkeypatch, tmp_path, brand):
-    monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
     path = tmp_path / "photo.heic"
     path.write_bytes(b"\x00\x00\x00\x18ftyp" + brand + b"\x00\x00\x00\x00heicmiaf")
     with pytest.raises(MissingExtraError, match=r"photo.heic is HEIC.*vultus\[heic\]") as caught:

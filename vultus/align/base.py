@@ -40,7 +40,7 @@ def aligner_for(alignment: str, registry: Registry, store: Store) -> Aligner:
         CardError: No such alignment.
     """
     if alignment == "dlib-5":
-        weight = store.read(registry.get("dlib-five-points"), "regressor")
+        weight = store.read(registry.get("dlib-five-points"))
         return DlibAligner(FivePointRegressor.from_bytes(weight))
     if alignment == "arcface-112":
         return SimilarityAligner(ARCFACE_112, 112, "arcface-112")

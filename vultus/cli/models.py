@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from vultus.cli._options import Json
+from vultus.cli._output import EXIT_NO, safe
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -26,15 +29,13 @@ app = typer.Typer(
 # Columns of a line that no terminal shows: a pipe or a file.
 _PIPE_WIDTH = 240
 
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-
 
 @app.command("list")
 def list_models(
     kind: Annotated[
         str | None, typer.Option(help="Only this kind: detector, embedder, landmarks, pose …")
     ] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """List the known models and whether they are on this machine."""
     registry, store = _open()
@@ -50,7 +51,7 @@ def list_models(
 
 @app.command("show")
 def show_model(
-    name: Annotated[str, typer.Argument(help="Name or alias of a model.")], as_json: _Json = False
+    name: Annotated[str, typer.Argument(help="Name or alias of a model.")], as_json: Json = False
 ) -> None:
     """Show everything that is known about a model."""
     registry, store = _open()
@@ -59,8 +60,8 @@ def show_model(
         places = {weight.role: _text(store.path(weight)) for weight in card.weights}
         return _print_json({**card.model_dump(mode="json"), "paths": places})
     console = _console()
-    console.print(f"{card.name}: {card.title}", style="bold")
-    console.print(card.summary)
+    console.print(safe(f"{card.name}: {card.title}"), style="bold")
+    console.print(safe(card.summary))
     return _print_table(("", ""), _facts(card, store), console)
 
 
@@ -84,15 +85,12 @@ def pull_models(
     errors = _console(stderr=True)
     for card in [registry.get(name) for name in names]:
         if card.licence.commercial is not True:
-            errors.print(
-                f"{card.name}: licence {card.licence.spdx}, commercial use {_verdict(card)}. "
-                f"{card.licence.note}",
-                style="yellow",
-            )
+            terms = f"licence {card.licence.spdx}, commercial use {_verdict(card)}"
+            errors.print(safe(f"{card.name}: {terms}. {card.licence.note}"), style="yellow")
         with _progress(errors) as progress:
             states = store.pull(card, progress, sha256=sha256)
         for state in states:
-            _console().print(f"{card.name}: {state.file} is here and verified ({state.path})")
+            _print_ready(state)
 
 
 @app.command("add")
@@ -105,7 +103,7 @@ def add_model(
     """Copy a file of weights into the store; its SHA-256 says which model it is."""
     registry, store = _open()
     state = store.add(file, card, registry=registry)
-    _console().print(f"{state.card}: {state.file} is here and verified ({state.path})")
+    _print_ready(state)
 
 
 @app.command("remove")
@@ -117,7 +115,7 @@ def remove_models(
     for card in [registry.get(name) for name in names]:
         gone = store.remove(card)
         what = ", ".join(str(path) for path in gone) if gone else "nothing was here"
-        _console().print(f"{card.name}: {'deleted ' if gone else ''}{what}")
+        _console().print(safe(f"{card.name}: {'deleted ' if gone else ''}{what}"), soft_wrap=True)
 
 
 @app.command("verify")
@@ -125,7 +123,7 @@ def verify_models(
     names: Annotated[
         list[str] | None, typer.Argument(help="Names of models; without any, all that are here.")
     ] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """Compare weights with their SHA-256; exit code 1 if one is damaged or a named one missing."""
     registry, store = _open()
@@ -140,7 +138,7 @@ def verify_models(
         rows = [(s.card, s.file, s.state, _text(s.path) or "–") for s in states]
         _print_table(("model", "file", "state", "where"), rows)
     if any(state.state != "ok" for state in states):
-        raise typer.Exit(1)
+        raise typer.Exit(EXIT_NO)
 
 
 @app.command("licenses")
@@ -152,7 +150,7 @@ def list_licences(
             "not be used commercially, or if that is unclear."
         ),
     ] = None,
-    as_json: _Json = False,
+    as_json: Json = False,
 ) -> None:
     """List the models' licences, or check those on this machine against a policy."""
     if policy not in {None, "commercial"}:
@@ -174,8 +172,10 @@ def list_licences(
         return
     if refused:
         names = ", ".join(f"{card.name} ({_verdict(card)})" for card in refused)
-        _console(stderr=True).print(f"Not cleared for commercial use: {names}", style="yellow")
-        raise typer.Exit(1)
+        _console(stderr=True).print(
+            safe(f"Not cleared for commercial use: {names}"), style="yellow"
+        )
+        raise typer.Exit(EXIT_NO)
 
 
 def _open(offline: bool | None = None, mirror: str | None = None) -> tuple[Registry, Store]:
@@ -286,7 +286,7 @@ def _facts(card: ModelCard, store: Store) -> Iterator[tuple[str, str]]:
 def _console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
-    console = Console(stderr=stderr, markup=False, highlight=False)
+    console = Console(stderr=stderr, highlight=False)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
     return console
@@ -302,8 +302,13 @@ def _print_table(
         # Only the last column gives way: a name cut short cannot be typed.
         table.add_column(label, no_wrap=number < len(header), overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(safe, row))
     (console or _console()).print(table)
+
+
+def _print_ready(state: WeightStatus) -> None:
+    text = f"{state.card}: {state.file} is here and verified ({state.path})"
+    _console().print(safe(text), soft_wrap=True)
 
 
 def _print_json(document: object) -> None:

@@ -22,7 +22,7 @@ Index = NDArray[np.intp]
 
 
 class AreaSampler:
-    """Summed-area table of one picture.
+    """Summed-area table of one picture, (3, h + 1, w + 1).
 
     Sums are 32-bit and may wrap around; the differences of them that are used do not, as long as
     one cell covers less than 8 million pixels.
@@ -34,7 +34,7 @@ class AreaSampler:
     def __init__(self, image: Image) -> None:
         self.height_px, self.width_px = image.shape[:2]
         planes = [cv2.integral(np.ascontiguousarray(image[:, :, c])) for c in range(3)]
-        self._table = np.stack(planes)  # (3, h + 1, w + 1) int32
+        self._table: NDArray[np.int32] = np.stack(planes).astype(np.int32, copy=False)
 
     def resize(self, size_wh: tuple[int, int]) -> NDArray[np.float32]:
         """Resample the whole picture.
@@ -51,7 +51,10 @@ class AreaSampler:
         rows -= self._table[:, y1[0]]
         sums = np.take(rows, x2[0], axis=2)
         sums -= np.take(rows, x1[0], axis=2)
-        return np.multiply(sums, _inverse_area(x1, x2, y1, y2), dtype=np.float32)[None]
+        level: NDArray[np.float32] = np.multiply(
+            sums, _inverse_area(x1, x2, y1, y2), dtype=np.float32
+        )
+        return level[None]
 
     def crop(self, boxes: NDArray[np.floating[Any]], size_px: int) -> NDArray[np.float32]:
         """Cut boxes out and scale each to a square; aspect ratios are not kept.

@@ -132,7 +132,7 @@ class Mtcnn:
         """(n, 5) square candidate boxes and scores from all scales."""
         limit = self.options.thresholds[0]
         found = [
-            _candidates(*self._proposal.run({"input": level}, ("reg", "prob")), scale, limit)
+            _candidates(self._proposal.run({"input": level}, ("reg", "prob")), scale, limit)
             for scale, level in _pyramid(picture, min_face_px, self.options.factor)
         ]
         if not found:
@@ -197,10 +197,9 @@ def _pyramid(
         scale *= factor
 
 
-def _candidates(
-    shift: NDArray[np.float32], prob: NDArray[np.float32], scale: float, limit: float
-) -> Floats:
+def _candidates(outputs: list[NDArray[np.float32]], scale: float, limit: float) -> Floats:
     """(n, 9) box, score and predicted shift of the cells of one scale that pass."""
+    shift, prob = outputs
     score = prob[0, 1]
     rows, columns = np.nonzero(score >= limit)
     corner = np.stack([columns, rows], axis=1) * _STRIDE_PX

@@ -70,7 +70,7 @@ def _check_missing(path: Path, *, create: bool) -> None:
         raise file_error(
             path, "folder-missing", "has no folder to lie in", f"make {str(path.parent)!r} first"
         )
-    if not os.access(path.parent, os.W_OK | os.X_OK):
+    if not _may(path.parent, os.W_OK | os.X_OK):
         raise file_error(
             path, "read-only", "cannot be made: its folder may not be written", "choose another"
         )
@@ -78,7 +78,11 @@ def _check_missing(path: Path, *, create: bool) -> None:
 
 def is_writable(path: Path) -> bool:
     """Whether the file can be changed, which takes writing to its folder as well."""
-    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK | os.X_OK)
+    return _may(path, os.W_OK) and _may(path.parent, os.W_OK | os.X_OK)
+
+
+def _may(path: Path, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def stamp(path: Path, *, contents: bool = False) -> Stamp:

@@ -14,7 +14,8 @@ from vultus.types import EmbeddingSpace, Match
 __all__ = ["ExactIndex", "Snapshot"]
 
 _FIRST_CAPACITY = 64
-_GROWTH = 1.5  # amortised constant cost per row with at most a third of the memory idle
+_GROWTH = 1.5  # amortised constant cost per row with little memory idle
+_HEADROOM = 1.1  # so that the next addition does not copy everything
 _SCORES_PER_BLOCK = 1 << 24  # 64 MiB of float32 scores at a time in a batched search
 _ROWS_PER_BLOCK = 4096  # rows widened to float64 at a time (16 MiB at 512 dimensions)
 
@@ -71,10 +72,10 @@ class Snapshot:
             best = np.full(self.people, -np.inf, dtype=np.float32)
             np.maximum.at(best, self.slots, scores)
         kth = np.partition(best, -k)[-k] if k < self.people else -np.inf
-        rows: NDArray[np.intp] = np.flatnonzero(scores >= min(kth, 1.0) - margin)
+        rows = np.flatnonzero(scores >= min(kth, 1.0) - margin)
         own = np.minimum(best[self.slots[rows]], 1.0) - margin
-        rows = rows[scores[rows] >= own]
-        return rows
+        possible: NDArray[np.bool_] = scores[rows] >= own
+        return rows[possible]
 
     def _rank(self, query: NDArray[np.float32], rows: NDArray[np.intp], k: int) -> list[Match]:
         """Order people by their best row's cosine in double precision, then by name.
@@ -137,9 +138,10 @@ class ExactIndex:
         )
 
     def reserve(self, rows: int) -> None:
-        """Make room for `rows` rows in total."""
+        """Make room for `rows` rows in total, and a few more."""
         if rows <= len(self._vectors):
             return
+        rows = int(rows * _HEADROOM)
         used = slice(self._rows)
         vectors = np.empty((rows, self.space.dimension), dtype=np.float32)
         slots = np.empty(rows, dtype=np.int64)
@@ -158,18 +160,29 @@ class ExactIndex:
             self.reserve(max(stop, int(len(self._vectors) * _GROWTH), _FIRST_CAPACITY))
         self._vectors[start:stop] = vectors
         self._samples[start:stop] = samples
-        for row, name in enumerate(names, start):
+        self._slots[start:stop] = self._slots_for(names)
+        self._rows = stop
+        self.snapshot = self._view()
+
+    def _slots_for(self, names: Sequence[str]) -> list[int]:
+        slots = []
+        for name in names:
             slot = self._slot_of.setdefault(name, len(self._names))
             if slot == len(self._names):
                 self._names.append(name)
-            self._slots[row] = slot
-        self._rows = stop
-        self.snapshot = self._view()
+            slots.append(slot)
+        return slots
 
     def keep(self, samples: Sequence[int]) -> None:
         """Drop every row whose sample number is not among `samples`, and people left without."""
         old = self.snapshot
         kept = np.flatnonzero(np.isin(old.samples, np.asarray(samples, dtype=np.int64)))
-        names = [old.names[slot] for slot in old.slots[kept].tolist()]
         self._clear()
-        self.extend(names, old.samples[kept].tolist(), old.vectors[kept])
+        self.reserve(len(kept))
+        self._rows = len(kept)
+        rows = slice(self._rows)
+        # "clip" because "raise" makes NumPy fill a copy of `out` first.
+        np.take(old.vectors, kept, axis=0, out=self._vectors[rows], mode="clip")
+        self._samples[rows] = old.samples[kept]
+        self._slots[rows] = self._slots_for([old.names[s] for s in old.slots[kept].tolist()])
+        self.snapshot = self._view()

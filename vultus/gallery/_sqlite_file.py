@@ -61,7 +61,7 @@ def _translated(path: Path) -> Iterator[None]:
         # The driver's own errors carry no code: stored text that is no UTF-8, for one.
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF
         reason, what, remedy = _FAILURES.get(
-            code, ("failed", f"cannot be used: {error}", "restore the file from a copy")
+            code, ("failed", f"cannot be used: {error}", "nothing was changed; report this")
         )
         raise file_error(path, reason, what, remedy, cause=str(error)) from error
 
@@ -230,14 +230,14 @@ class SqliteFile:
         """
         self._check_process()
         with self._read_lock, _translated(self.path):
-            if self._reader is None:
-                raise closed_error()
-            if not self.is_unchanged():
-                if not self._frozen:
-                    raise self._replaced_error()
+            if self._reader is not None and self._frozen and not self.is_unchanged():
                 self._reader.close()
                 self._reader = None
                 self._open(create=False)
+            if self._reader is None:
+                raise closed_error()
+            if not self.is_unchanged():
+                raise self._replaced_error()
             yield self._reader
 
     @contextmanager

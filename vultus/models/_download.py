@@ -214,8 +214,7 @@ def _translated(error: Exception) -> Exception:
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(reason, ssl.SSLCertVerificationError):
         return _AddressError(
-            f"its certificate is not trusted ({reason.verify_message}); "
-            "name your authorities in SSL_CERT_FILE"
+            f"its certificate is not trusted ({reason}); name your authorities in SSL_CERT_FILE"
         )
     lasting = isinstance(reason, ConnectionRefusedError) or not isinstance(
         reason, (TimeoutError, ConnectionError, http.client.HTTPException, ssl.SSLError)

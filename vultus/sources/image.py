@@ -232,7 +232,7 @@ def _dtype_remedy(dtype: np.dtype[Any]) -> str:
 def _shape_remedy(shape: tuple[int, ...]) -> str:
     if 0 in shape:
         return "check the crop that made it: it has no pixels"
-    if len(shape) == 3 and shape[0] in {1, 3, 4}:
+    if len(shape) == 3 and shape[0] in {1, 3, 4} and min(shape[1:]) > shape[0]:
         return "move the channels last with array.transpose(1, 2, 0)"
     if len(shape) == 4:
         return "pass one picture of the batch at a time"

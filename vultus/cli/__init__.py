@@ -1,0 +1,93 @@
+"""The ``vultus`` command: one file per command, one boundary for errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, NoReturn
+
+import click
+import typer
+
+from vultus.cli import compare, demo, detect, doctor, enroll, identify, models, verify
+from vultus.cli._output import EXIT_FAILED, EXIT_INTERRUPTED, fail
+from vultus.errors import VultusError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="vultus",
+    help="Whose face is this, and how sure are we? Offline, on your own machine.",
+    epilog=(
+        "Exit codes: 0 done, 1 the answer is no (verify, doctor, models), 2 wrong usage, "
+        "3 some pictures failed, 4 nothing could be done, 130 interrupted."
+    ),
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("detect")(detect.detect)
+app.command("compare")(compare.compare)
+app.command("verify")(verify.verify)
+app.command("enroll")(enroll.enroll)
+app.command("identify")(identify.identify)
+app.command("demo")(demo.demo)
+app.add_typer(models.app, name="models")
+app.command("doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import vultus
+
+        typer.echo(f"vultus {vultus.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Run the command line and end the process with its exit code.
+
+    Every failure that vultus knows becomes one line with its code and a remedy; with ``--json``
+    also an object ``{"error": {"code", "message"}}`` on standard output.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        code = app(args=arguments, prog_name="vultus", standalone_mode=False)
+    except click.exceptions.Abort:
+        code = EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        code = EXIT_INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except BrokenPipeError:  # the reader has seen enough, as with `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except VultusError as error:
+        if "--json" in arguments:
+            print(json.dumps({"error": {"code": error.code, "message": str(error)}}))  # noqa: T201
+        fail(error)
+        code = EXIT_FAILED
+    if code == EXIT_INTERRUPTED:
+        typer.echo("interrupted; nothing was left half-written", err=True)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Unwind on SIGTERM as on Ctrl-C, so that temporary files go."""
+    raise KeyboardInterrupt

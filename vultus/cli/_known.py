@@ -1,0 +1,89 @@
+"""The people a command compares with: a gallery file, or a folder enrolled on the fly."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vultus.cli._output import warn, with_progress
+from vultus.errors import DuplicateSampleError, EmptyGalleryError, NoFaceError, VultusError
+
+if TYPE_CHECKING:
+    from vultus.gallery import Gallery
+    from vultus.pipeline import Recognizer
+    from vultus.types import Face
+
+__all__ = ["known_people"]
+
+
+@contextmanager
+def known_people(
+    source: Path, found: Recognizer, *, jobs: int = 1, shown: bool = False
+) -> Iterator[Gallery]:
+    """Open a gallery file, or enrol a folder of people in memory.
+
+    In a folder, the largest face of each picture counts; a picture that cannot be used is
+    reported on standard error and left out.
+
+    Args:
+        source: A gallery, a folder per person, or a folder with one picture per person.
+        found: What embeds the faces.
+        jobs: Pictures at a time.
+        shown: Whether to show progress on a terminal.
+
+    Raises:
+        EmptyGalleryError: Nobody could be enrolled.
+        GalleryFileError: The file is no gallery.
+        ImageNotFoundError: No such file or folder.
+    """
+    from vultus.gallery import MemoryGallery, open_gallery
+
+    if source.is_dir():
+        with MemoryGallery() as gallery:
+            _enroll_tree(source, found, gallery, jobs=jobs, shown=shown)
+            yield gallery
+    else:
+        with open_gallery(source, create=False) as gallery:
+            if len(gallery) == 0:
+                raise EmptyGalleryError(f"nobody is enrolled in {source}", path=str(source))
+            yield gallery
+
+
+def _enroll_tree(
+    root: Path, found: Recognizer, gallery: Gallery, *, jobs: int, shown: bool
+) -> None:
+    from vultus.runtime import ordered_map
+    from vultus.sources import people_tree
+
+    pairs = [(name, path) for name, paths in people_tree(root) for path in paths]
+
+    def one(pair: tuple[str, Path]) -> tuple[str, Path, list[Face] | VultusError]:
+        name, path = pair
+        try:
+            faces = found.detect(path)
+            if not faces:
+                raise NoFaceError(f"{path} shows no face", path=str(path))
+        except VultusError as error:
+            return name, path, error
+        return name, path, faces
+
+    results = ordered_map(one, pairs, jobs)
+    with with_progress(results, len(pairs), "enrolling", shown=shown) as counted:
+        for name, path, faces in counted:
+            if isinstance(faces, VultusError):
+                warn(f"{name}: {faces.message} [{faces.code}]; this picture is left out")
+                continue
+            if len(faces) > 1:
+                warn(f"{name}: {path} shows {len(faces)} faces; the largest is taken")
+            try:
+                found.enroll(gallery, name, max(faces, key=lambda face: face.box.area_px))
+            except DuplicateSampleError:
+                warn(f"{name}: {path} is the same picture as another; it is left out")
+    if len(gallery) == 0:
+        raise EmptyGalleryError(
+            f"no picture in {root} could be enrolled",
+            remedy="see the warnings above; each person needs one picture with a clear face",
+            path=str(root),
+        )

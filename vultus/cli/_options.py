@@ -1,0 +1,155 @@
+"""Options that several commands share, and what they load."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
+
+import typer
+
+from vultus.cli._output import with_progress
+from vultus.errors import VultusError
+
+if TYPE_CHECKING:
+    from vultus.pipeline import Recognizer
+    from vultus.types import Face, Frame
+
+__all__ = [
+    "AnyTurn",
+    "Csv",
+    "Done",
+    "Draw",
+    "Embedder",
+    "Jobs",
+    "Json",
+    "MinFace",
+    "Mirror",
+    "ThresholdOption",
+    "pictures",
+    "recognizer",
+]
+
+Json: TypeAlias = Annotated[bool, typer.Option("--json", help="JSON for programs, on stdout.")]
+Csv: TypeAlias = Annotated[bool, typer.Option("--csv", help="CSV with a header line, on stdout.")]
+MinFace: TypeAlias = Annotated[
+    float, typer.Option("--min-face", help="Smallest face to look for, in pixels (≥ 12).")
+]
+Embedder: TypeAlias = Annotated[
+    str, typer.Option("--embedder", help="Model that tells faces apart; see `vultus models list`.")
+]
+Mirror: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--mirror/--no-mirror", help="Average each face with its mirror image: surer, slower."
+    ),
+]
+ThresholdOption: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--threshold", help="A measured policy such as fmr=1e-3, or a cosine of your own."
+    ),
+]
+AnyTurn: TypeAlias = Annotated[
+    bool, typer.Option("--any-turn", help="Where no face is found, look at quarter turns too.")
+]
+Jobs: TypeAlias = Annotated[
+    int, typer.Option("--jobs", "-j", min=0, help="Pictures at a time; 0: one per CPU.")
+]
+Draw: TypeAlias = Annotated[
+    Path | None, typer.Option("--draw", help="Write annotated pictures into this folder.")
+]
+
+
+def recognizer(
+    *,
+    min_face: float = 40.0,
+    embedder: str = "dlib-resnet-v1",
+    mirror: bool = True,
+    threshold: str | None = None,
+    jobs: int = 1,
+) -> Recognizer:
+    """Load a recogniser for `jobs` pictures at a time."""
+    from vultus.decide import DEFAULT_POLICY
+    from vultus.pipeline import load
+
+    policy: str | float = DEFAULT_POLICY if threshold is None else threshold
+    try:
+        policy = float(policy)
+    except ValueError:
+        pass
+    if jobs > 1:
+        import cv2
+
+        cv2.setNumThreads(1)  # our own threads fill the cores
+    return load(
+        embedder=embedder,
+        min_face_px=min_face,
+        mirror=mirror,
+        threshold=policy,
+        threads=1 if jobs > 1 else None,
+    )
+
+
+class Done(NamedTuple):
+    """One picture worked on.
+
+    Attributes:
+        path: Where it lies.
+        frame: The picture, or ``None`` when it could not be read.
+        faces: What was found.
+        value: What the command made of it.
+        error: Why nothing could be made of it.
+    """
+
+    path: Path
+    frame: Frame | None
+    faces: list[Face]
+    value: object
+    error: VultusError | None
+
+
+def job_count(paths: list[Path], jobs: int) -> int:
+    """How many pictures to work on at a time: one for a single file."""
+    from vultus.runtime import default_threads
+
+    if len(paths) == 1 and not paths[0].is_dir() and "*" not in str(paths[0]):
+        return 1
+    return jobs or default_threads()
+
+
+def pictures(
+    paths: list[Path],
+    work: Callable[[Frame], tuple[list[Face], object]],
+    *,
+    jobs: int,
+    shown: bool,
+    label: str,
+) -> Iterator[Done]:
+    """Run `work` over every picture of files, folders and patterns, in order.
+
+    A picture that fails is handed on with its error; the others go on.
+
+    Args:
+        paths: From the command line.
+        work: Thread-safe.
+        jobs: Pictures at a time.
+        shown: Whether to show progress on a terminal.
+        label: What the progress bar says.
+    """
+    from vultus.runtime import ordered_map
+    from vultus.sources import expand, load_frame
+
+    def one(path: Path) -> Done:
+        frame: Frame | None = None
+        try:
+            frame = load_frame(path)
+            faces, value = work(frame)
+        except VultusError as error:
+            return Done(path, frame, [], None, error)
+        return Done(path, frame, faces, value, None)
+
+    total = sum(1 for _ in expand(paths)) if shown else None
+    results = ordered_map(one, expand(paths), jobs)
+    with with_progress(results, total, label, shown=shown and total != 1) as counted:
+        yield from counted

@@ -1,0 +1,174 @@
+"""What commands print: for people on a terminal, for programs as JSON lines or CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from vultus.errors import OutputError, VultusError
+
+if TYPE_CHECKING:
+    from vultus.types import Face
+
+__all__ = [
+    "EXIT_FAILED",
+    "EXIT_INTERRUPTED",
+    "EXIT_NO",
+    "EXIT_SOME_FAILED",
+    "OutputFolder",
+    "box_list",
+    "err",
+    "error_object",
+    "face_object",
+    "fail",
+    "out",
+    "print_csv",
+    "print_json",
+    "safe",
+    "warn",
+    "with_progress",
+]
+
+EXIT_NO = 1
+EXIT_SOME_FAILED = 3
+EXIT_FAILED = 4
+EXIT_INTERRUPTED = 130
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+T = TypeVar("T")
+
+
+def safe(text: object) -> str:
+    """Text for a terminal: no markup, no control characters that a file name could smuggle in."""
+    clean = "".join(
+        c if unicodedata.category(c) not in {"Cc", "Cs", "Cf"} else "\N{REPLACEMENT CHARACTER}"
+        for c in str(text)
+    )
+    return escape(clean)
+
+
+def fail(error: VultusError) -> None:
+    """Print an error: its code, what happened, what to do."""
+    err.print(f"[bold red]error[/] [red]{error.code}[/]: {safe(error.message)}", soft_wrap=True)
+    if error.remedy:
+        err.print(f"  [dim]→[/] {safe(error.remedy)}", soft_wrap=True)
+
+
+def warn(message: str) -> None:
+    """Print one line of warning on standard error."""
+    err.print(f"[yellow]warning[/]: {safe(message)}", soft_wrap=True)
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document on one line, flushed, so that a reader sees it at once."""
+    sys.stdout.write(json.dumps(_encodable(value), ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def print_csv(row: Sequence[object]) -> None:
+    """Print one CSV line (RFC 4180 quoting)."""
+    csv.writer(sys.stdout, lineterminator="\n").writerow([_encodable(cell) for cell in row])
+    sys.stdout.flush()
+
+
+def _encodable(value: Any) -> Any:
+    """Replace lone surrogates (undecodable file names) by ``\\xNN``, all the way down."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_encodable(k): _encodable(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_encodable(v) for v in value]
+    return value
+
+
+def error_object(error: VultusError | None) -> dict[str, str] | None:
+    """``{"code", "message"}``, or ``None``."""
+    return None if error is None else {"code": error.code, "message": str(error)}
+
+
+def box_list(face: Face) -> list[float]:
+    """[x1, y1, x2, y2] in pixels, to a hundredth."""
+    return [round(v, 2) for v in face.box.xyxy]
+
+
+def face_object(face: Face) -> dict[str, object]:
+    """A face as the JSON outputs state it."""
+    return {
+        "box": box_list(face),
+        "score": round(face.score, 6),
+        "landmarks": [[round(float(x), 2), round(float(y), 2)] for x, y in face.landmarks.points],
+    }
+
+
+@contextmanager
+def with_progress(
+    items: Iterable[T], total: int | None, label: str, *, shown: bool
+) -> Iterator[Iterator[T]]:
+    """Show a bar with rate and time left on standard error while `items` are consumed."""
+    if not shown or not err.is_terminal:
+        yield iter(items)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as progress:
+        task = progress.add_task(label, total=total, rate="")
+
+        def counted() -> Iterator[T]:
+            for item in items:
+                yield item
+                progress.advance(task)
+                speed = progress.tasks[0].speed
+                progress.update(task, rate=f"{speed:.1f}/s" if speed else "")
+
+        yield counted()
+
+
+class OutputFolder:
+    """A folder for pictures named after their sources, no two alike.
+
+    Args:
+        path: Made when absent.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._taken: set[str] = set()
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot make the folder {path}: {error.strerror}") from error
+
+    def name_for(self, source: str | Path) -> Path:
+        """A file name ending in ``.jpg``; a second ``a.png`` becomes ``a-2.jpg``."""
+        stem, number = Path(source).stem or "picture", 1
+        while (name := f"{stem}.jpg" if number == 1 else f"{stem}-{number}.jpg") in self._taken:
+            number += 1
+        self._taken.add(name)
+        return self.path / name

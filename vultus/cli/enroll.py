@@ -1,0 +1,79 @@
+"""``vultus enroll``: make a person known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vultus.cli._options import Embedder, Json, MinFace, Mirror, recognizer
+from vultus.cli._output import (
+    EXIT_FAILED,
+    EXIT_SOME_FAILED,
+    error_object,
+    fail,
+    out,
+    print_json,
+    safe,
+    with_progress,
+)
+from vultus.errors import VultusError
+
+__all__ = ["enroll"]
+
+
+def enroll(
+    gallery: Annotated[Path, typer.Argument(help="The gallery, a file such as family.vultus.")],
+    name: Annotated[str, typer.Argument(help="The person.")],
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTO…", help="Pictures, folders or patterns.")
+    ],
+    largest: Annotated[
+        bool, typer.Option("--largest", help="Take the largest of several faces.")
+    ] = False,
+    min_face: MinFace = 40.0,
+    embedder: Embedder = "dlib-resnet-v1",
+    mirror: Mirror = True,
+    json: Json = False,
+) -> None:
+    """Add pictures of one person to a gallery; each must show exactly one face."""
+    from vultus.gallery import open_gallery
+    from vultus.sources import expand
+
+    found = recognizer(min_face=min_face, embedder=embedder, mirror=mirror)
+    paths = list(expand(photos))
+    failed = 0
+    with (
+        open_gallery(gallery) as opened,
+        with_progress(paths, len(paths), "enrolling", shown=len(paths) > 1 and not json) as each,
+    ):
+        for path in each:
+            error: VultusError | None = None
+            samples: list[int] = []
+            try:
+                samples = found.enroll(opened, name, path, largest=largest)
+            except VultusError as refused:
+                error = refused
+                failed += 1
+            if json:
+                sample = samples[0] if samples else None
+                print_json(
+                    {
+                        "image": str(path),
+                        "name": name,
+                        "sample": sample,
+                        "error": error_object(error),
+                    }
+                )
+            elif error:
+                fail(error)
+        count = next((p.samples for p in opened.people() if p.name == name.strip()), 0)
+    if not json:
+        out.print(
+            f"[bold]{safe(name)}[/]: {len(paths) - failed} of {len(paths)} pictures enrolled, "
+            f"{count} in the gallery {safe(gallery)}",
+            soft_wrap=True,
+        )
+    if failed:
+        raise typer.Exit(EXIT_FAILED if failed == len(paths) else EXIT_SOME_FAILED)

@@ -1,0 +1,160 @@
+"""``vultus identify``: whose faces are in these pictures?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from vultus.cli._known import known_people
+from vultus.cli._options import (
+    AnyTurn,
+    Csv,
+    Done,
+    Draw,
+    Embedder,
+    Jobs,
+    Json,
+    MinFace,
+    Mirror,
+    ThresholdOption,
+    job_count,
+    pictures,
+    recognizer,
+)
+from vultus.cli._output import (
+    EXIT_SOME_FAILED,
+    OutputFolder,
+    box_list,
+    error_object,
+    face_object,
+    fail,
+    out,
+    print_csv,
+    print_json,
+    safe,
+)
+
+if TYPE_CHECKING:
+    from vultus.types import Face, Frame, Identification
+
+__all__ = ["identify"]
+
+
+def identify(
+    known: Annotated[
+        Path, typer.Argument(help="A gallery, a folder per person, or one picture per person.")
+    ],
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTOS…", help="Pictures, folders or patterns.")
+    ],
+    threshold: ThresholdOption = "fmr=1e-3",
+    min_face: MinFace = 40.0,
+    any_turn: AnyTurn = False,
+    embedder: Embedder = "dlib-resnet-v1",
+    mirror: Mirror = True,
+    draw: Draw = None,
+    json: Json = False,
+    csv: Csv = False,
+    jobs: Jobs = 0,
+) -> None:
+    """Put names on the faces of photos; strangers stay without one."""
+    workers = job_count([*photos, known], jobs)
+    found = recognizer(
+        min_face=min_face, embedder=embedder, mirror=mirror, threshold=threshold, jobs=workers
+    )
+    limit = found.threshold
+    folder = OutputFolder(draw) if draw else None
+    quiet = json or csv
+    seen: Counter[str] = Counter()
+    failed = count = strangers = 0
+    with known_people(known, found, jobs=workers, shown=not quiet) as gallery:
+
+        def work(frame: Frame) -> tuple[list[Face], object]:
+            faces = found.detect(frame, any_turn=any_turn)
+            return faces, found.identify(gallery, faces)
+
+        if csv:
+            print_csv(["image", "name", "similarity", "x1", "y1", "x2", "y2", "error"])
+        for done in pictures(photos, work, jobs=workers, shown=not quiet, label="identifying"):
+            answers = cast("list[Identification]", done.value or [])
+            count, failed = count + 1, failed + bool(done.error)
+            seen.update({a.name for a in answers if a.name})
+            strangers += sum(a.name is None for a in answers)
+            if json:
+                print_json(_object(done, answers))
+            elif csv:
+                _print_rows(done, answers)
+            else:
+                _print_lines(done, answers)
+            if folder and done.frame and not done.error:
+                _draw(done, answers, folder)
+    if not quiet:
+        people = ", ".join(f"{safe(n)} in {c}" for n, c in seen.most_common()) or "nobody known"
+        out.print(
+            f"[dim]{count} pictures: {people}; {strangers} unknown faces, {failed} failed. "
+            f"Threshold {limit.value:.4f} ({safe(limit.policy)}: {safe(limit.source)})[/]",
+            soft_wrap=True,
+        )
+    if failed:
+        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _similarity(answer: Identification) -> float | None:
+    return round(answer.decision.similarity, 6) if answer.decision else None
+
+
+def _object(done: Done, answers: list[Identification]) -> dict[str, object]:
+    return {
+        "image": str(done.path),
+        "width": done.frame.width_px if done.frame else None,
+        "height": done.frame.height_px if done.frame else None,
+        "faces": [
+            {
+                **face_object(answer.face),
+                "name": answer.name,
+                "similarity": _similarity(answer),
+                "threshold": answer.decision.threshold.value if answer.decision else None,
+                "nearest": [
+                    {"name": m.name, "similarity": round(m.similarity, 6)} for m in answer.matches
+                ],
+            }
+            for answer in answers
+        ],
+        "error": error_object(done.error),
+    }
+
+
+def _print_rows(done: Done, answers: list[Identification]) -> None:
+    if done.error:
+        print_csv([str(done.path), "", "", "", "", "", "", done.error.code])
+    for answer in answers:
+        row = [answer.name or "", _similarity(answer), *box_list(answer.face), ""]
+        print_csv([str(done.path), *row])
+
+
+def _print_lines(done: Done, answers: list[Identification]) -> None:
+    if done.error:
+        fail(done.error)
+        return
+    said = [
+        f"[bold green]{safe(a.name)}[/] [dim]{a.decision.similarity:.3f}[/]"
+        if a.name and a.decision
+        else "[yellow]unknown[/]"
+        for a in answers
+    ]
+    out.print(f"[bold]{safe(done.path)}[/]  {', '.join(said) or '[dim]no face[/]'}", soft_wrap=True)
+
+
+def _draw(done: Done, answers: list[Identification], folder: OutputFolder) -> None:
+    from vultus.draw import Mark, annotate, write_image
+
+    if done.frame is None:
+        return
+    marks = [
+        Mark(a.face.box, f"{a.name} {a.decision.similarity:.2f}" if a.name and a.decision else "?")
+        for a in answers
+    ]
+    write_image(annotate(done.frame.image, marks), folder.name_for(done.path))
