@@ -43,8 +43,8 @@ __all__ = [
     "CardError",
     "DegenerateLandmarksError",
     "DownloadError",
-    "DuplicateSampleError",
     "DtypeError",
+    "DuplicateSampleError",
     "EmptyGalleryError",
     "GalleryError",
     "GalleryFileError",
@@ -173,7 +173,9 @@ class ImageFormatError(ImageError):
     """The bytes are no picture of a format that vultus reads."""
 
     code = "image-format"
-    remedy = "use JPEG, PNG, WebP, BMP, TIFF or GIF (HEIC with the extra: pip install 'vultus[heic]')"
+    remedy = (
+        "use JPEG, PNG, WebP, BMP, TIFF or GIF (HEIC with the extra: pip install 'vultus[heic]')"
+    )
 
 
 class ImageDamagedError(ImageError):

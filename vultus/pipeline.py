@@ -95,9 +95,7 @@ class Recognizer:
             ImageError: The picture cannot be read.
         """
         frame = load_frame(image, limits=self._limits)
-        faces = (
-            detect_any_turn(self.detector, frame) if any_turn else self.detector.detect(frame)
-        )
+        faces = detect_any_turn(self.detector, frame) if any_turn else self.detector.detect(frame)
         return [_largest(faces)] if largest and faces else faces
 
     @overload
@@ -131,7 +129,9 @@ class Recognizer:
             NoFaceError: A picture shows no face.
             ImageError: A picture cannot be read.
         """
-        first, second = self.embed([self._one_face(a, largest=True), self._one_face(b, largest=True)])
+        first, second = self.embed(
+            [self._one_face(a, largest=True), self._one_face(b, largest=True)]
+        )
         return decide(first.similarity(second), self.threshold)
 
     def enroll(

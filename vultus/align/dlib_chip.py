@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vultus.align._window import window
 from vultus.align.five_points import FivePointRegressor
 from vultus.align.similarity import similarity_transform
 from vultus.errors import DegenerateLandmarksError
@@ -122,13 +123,10 @@ def _surroundings(
         [[x, y] for x in (top_left[0], bottom_right[0]) for y in (top_left[1], bottom_right[1])]
     )
     turned = (corners - center) @ rotation.T + center
-    last = np.array(image.shape[1::-1]) - 1
-    low = np.floor(np.clip(turned.min(axis=0) - margin, 0, last) + 0.5).astype(int)
-    high = np.floor(np.clip(turned.max(axis=0) + margin, 0, last) + 0.5).astype(int)
-    part = image[low[1] : high[1] + 1, low[0] : high[0] + 1]
+    part, origin = window(image, turned.min(axis=0) - margin, turned.max(axis=0) + margin)
     while depth and min(part.shape[:2]) < 2 ** (depth + 2):  # a sliver at the picture's edge
         depth -= 1
-    return part, low.astype(np.float64), depth
+    return part, origin, depth
 
 
 def _chip_to_source(

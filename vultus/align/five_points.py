@@ -10,16 +10,21 @@ import io
 import zipfile
 from typing import Any, Self
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vultus._arrays import check_shape
+from vultus.align._window import REMAP_LIMIT_PX, window
 from vultus.errors import WeightDamagedError
 from vultus.types import Image
 
 __all__ = ["FivePointRegressor"]
 
 Floats = NDArray[np.floating[Any]]
+
+# Grey of a sum of three channels, whole numbers as in dlib.
+_THIRD = (np.arange(3 * 255 + 1) // 3).astype(np.float32)
 
 
 class FivePointRegressor:
@@ -73,9 +78,7 @@ class FivePointRegressor:
         """
         try:
             with np.load(io.BytesIO(weight), allow_pickle=False) as z:
-                arrays = [
-                    z[k] for k in ("init", "idx1", "idx2", "th", "leaf", "anchor", "delta")
-                ]
+                arrays = [z[k] for k in ("init", "idx1", "idx2", "th", "leaf", "anchor", "delta")]
         except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
             raise WeightDamagedError(f"the five-point weight cannot be read: {error}") from error
         init, first, second, limits, leaves, anchors, offsets = arrays
@@ -102,6 +105,8 @@ class FivePointRegressor:
         Returns:
             (n, 5, 2) xy in pixels of the picture, not rounded.
         """
+        if max(image.shape[:2]) > REMAP_LIMIT_PX:
+            return self._in_windows(image, boxes)
         corner = boxes[:, None, :2].astype(np.float64)
         size = boxes[:, None, 2:4] - corner
         shape = np.repeat(self._initial[None], len(boxes), axis=0)
@@ -110,17 +115,33 @@ class FivePointRegressor:
         points: NDArray[np.float64] = shape.reshape(-1, 5, 2) * size + corner
         return points
 
+    def _in_windows(self, image: Image, boxes: Floats) -> NDArray[np.float64]:
+        """Each face in a window of its own, for pictures beyond what OpenCV can address."""
+        points = np.empty((len(boxes), 5, 2))
+        for i, box in enumerate(boxes):
+            reach = box[2:4] - box[:2]
+            part, origin = window(image, box[:2] - reach, box[2:4] + reach)
+            points[i] = self(part, (box - np.tile(origin, 2))[None])[0] + origin
+        return points
+
     def _step(
         self, image: Image, corner: Floats, size: Floats, shape: Floats, stage: int
     ) -> NDArray[np.float32]:
         """(n, 10) sum of the leaves that one cascade's trees choose."""
         grey = self._features(image, corner, size, shape.reshape(-1, 5, 2), stage)
-        difference = grey[:, self._first[stage]] - grey[:, self._second[stage]]
-        right = (difference <= self._limits[stage]).astype(np.intp)
+        difference = np.take(grey, self._first[stage], axis=1)
+        difference -= np.take(grey, self._second[stage], axis=1)
+        right = (difference <= self._limits[stage]).ravel().view(np.int8)
+        row = np.arange(len(grey))[:, None] * len(self._limits[stage])
+        root = row + self._split_base
         node = np.zeros((len(grey), len(self._split_base)), np.intp)
         for _ in range(self._depth):
-            node = 2 * node + 1 + np.take_along_axis(right, node + self._split_base, axis=1)
-        change: NDArray[np.float32] = self._leaves[stage][node + self._leaf_base].sum(axis=1)
+            turn = np.take(right, root + node)
+            node += node
+            node += turn
+            node += 1
+        node += self._leaf_base
+        change: NDArray[np.float32] = np.take(self._leaves[stage], node, axis=0).sum(axis=1)
         return change
 
     def _features(
@@ -132,11 +153,17 @@ class FivePointRegressor:
         linear = np.stack([turn.real, -turn.imag, turn.imag, turn.real], axis=1)
         linear = linear.reshape(-1, 2, 2).astype(np.float32)
         places = self._offsets[stage] @ linear.transpose(0, 2, 1) + shape[:, self._anchors[stage]]
-        pixel = np.floor(places * size + (corner + 0.5)).astype(np.intp)
-        x, y = pixel[..., 0], pixel[..., 1]
-        height, width = image.shape[:2]
-        inside = (x >= 0) & (y >= 0) & (x < width) & (y < height)
-        flat = image.reshape(-1, 3)
-        rgb = flat[np.where(inside, y * width + x, 0)]
-        grey = rgb.sum(axis=2, dtype=np.uint16) // 3
-        return np.where(inside, grey, 0).astype(np.float32)
+        pixel = places * size
+        pixel += corner + 0.5
+        np.floor(pixel, out=pixel)
+        rgb = cv2.remap(
+            image,
+            pixel.astype(np.float32),
+            None,
+            cv2.INTER_NEAREST,
+            borderMode=cv2.BORDER_CONSTANT,
+        ).reshape(len(shape), -1, 3)
+        total = rgb[..., 0].astype(np.intp)
+        total += rgb[..., 1]
+        total += rgb[..., 2]
+        return np.take(_THIRD, total)

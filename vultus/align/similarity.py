@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vultus.align._window import window
 from vultus.errors import DegenerateLandmarksError
 from vultus.types import Face, Image
 
@@ -87,8 +88,10 @@ class SimilarityAligner:
         return [self._warp(face) for face in faces]
 
     def _warp(self, face: Face) -> Image:
-        matrix = similarity_transform(face.landmarks.points, self._template)
-        crop = cv2.warpAffine(
-            face.frame.image, matrix, (self.size_px, self.size_px), flags=cv2.INTER_LINEAR
-        )
-        return np.asarray(crop, dtype=np.uint8)
+        to_picture = similarity_transform(self._template, face.landmarks.points)
+        corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * (self.size_px - 1)
+        reached = corners @ to_picture[:, :2].T + to_picture[:, 2]
+        part, origin = window(face.frame.image, reached.min(axis=0) - 2, reached.max(axis=0) + 2)
+        matrix = similarity_transform(face.landmarks.points - origin, self._template)
+        size_wh = (self.size_px, self.size_px)
+        return np.asarray(cv2.warpAffine(part, matrix, size_wh), dtype=np.uint8)

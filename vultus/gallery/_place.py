@@ -14,7 +14,7 @@ __all__ = ["Stamp", "check_place", "file_error", "has_pending_changes", "is_writ
 Stamp: TypeAlias = tuple[int, ...]
 """What tells one file, or one state of a file, from another."""
 
-_MAGIC = b"SQLite format 3\0"  # SQLite database file format, section 1.3.1
+_SMALLEST_BYTES = 512  # the smallest page, hence file, of SQLite (file format, section 1.3.2)
 
 
 def file_error(
@@ -50,17 +50,12 @@ def check_place(path: Path, *, create: bool) -> None:
         raise file_error(path, "directory", "is a folder", "name a file within it")
     if not stat.S_ISREG(status.st_mode):
         raise file_error(path, "not-a-database", "is no regular file", "check the path")
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(_MAGIC))
-    except OSError as error:
-        raise file_error(
-            path, "unreadable", f"cannot be read: {error.strerror}", "check its permissions"
-        ) from error
-    if head and head != _MAGIC:
-        raise file_error(
-            path, "not-a-database", "is no gallery", "check the path, or restore a copy"
-        )
+    if 0 < status.st_size < _SMALLEST_BYTES:  # SQLite would take it for an empty file
+        raise file_error(path, "not-a-database", "is no gallery", "check the path")
+    # Never open the file here: closing it would drop the locks that a gallery open in this very
+    # process holds on it (POSIX; sqlite.org/howtocorrupt.html, section 2.2).
+    if not _may(path, os.R_OK):
+        raise file_error(path, "unreadable", "may not be read", "check its permissions")
 
 
 def _check_missing(path: Path, *, create: bool) -> None:

@@ -175,7 +175,7 @@ def decode_picture(picture: PilImage.Image, max_pixels: int, label: str | None) 
         ImageTooLargeError: More than `max_pixels`.
         ImageDamagedError: It was opened lazily and cannot be decoded, or is closed.
     """
-    with _translated(picture.format or "picture", label):
+    with _translated(picture.format or "pixels", label):
         _check_pixels(picture.size, max_pixels, label)
         picture.load()
         return rgb_array(upright(picture), label)

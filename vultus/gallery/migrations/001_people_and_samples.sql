@@ -1,7 +1,6 @@
 -- People, their face samples, and the embedding space that all samples live in.
 -- Statements are separated by blank lines; the runner applies a file wholly or not at all.
 -- No STRICT, RETURNING or other syntax younger than SQLite 3.31, so that RHEL 9's 3.34 works.
-
 CREATE TABLE space (
     id            INTEGER PRIMARY KEY,
     model         TEXT    NOT NULL,

@@ -1,0 +1,146 @@
+"""Schema steps: in order, together or not at all."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
+from pathlib import Path
+
+import pytest
+
+from vultus.errors import GalleryFileError
+from vultus.gallery import SqliteGallery, _sqlite_file
+from vultus.gallery._migrate import Migration, read_migrations
+from vultus.types import Embedding
+
+SHIPPED = read_migrations()
+LATEST = SHIPPED[-1].version
+GROUPS = Migration(
+    LATEST + 1,
+    (
+        "CREATE TABLE team (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
+        "ALTER TABLE person ADD COLUMN team_id INTEGER REFERENCES team (id)",
+    ),
+)
+FILL = Migration(
+    LATEST + 2, ("INSERT INTO team (name) VALUES ('all')", "UPDATE person SET team_id = 1")
+)
+BROKEN = Migration(LATEST + 2, ("INSERT INTO team (name) VALUES ('all')", "DELETE FROM nowhere"))
+DANGLING = Migration(LATEST + 2, ("UPDATE person SET team_id = 99",))
+
+
+@pytest.fixture
+def path(tmp_path: Path, unit: Callable[[int], Embedding]) -> Path:
+    """A gallery of today's schema with Ada in it."""
+    file = tmp_path / "people.db"
+    with SqliteGallery(file) as gallery:
+        gallery.add("Ada", unit(1))
+    return file
+
+
+@pytest.fixture
+def future(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Pretend that these steps are shipped as well."""
+
+    def ship(*more: Migration) -> None:
+        monkeypatch.setattr(_sqlite_file, "read_migrations", lambda: [*SHIPPED, *more])
+
+    return ship
+
+
+def ask(path: Path, question: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(question).fetchall()
+
+
+def test_shipped_steps_are_numbered_without_gaps() -> None:
+    assert [step.version for step in SHIPPED] == list(range(1, LATEST + 1))
+
+
+def test_every_part_of_a_step_is_one_statement() -> None:
+    for step in SHIPPED:
+        for statement in step.statements:
+            assert sqlite3.complete_statement(statement)
+
+
+def test_a_new_file_has_the_latest_schema(path: Path) -> None:
+    assert ask(path, "PRAGMA user_version") == [(LATEST,)]
+    assert ask(path, "PRAGMA application_id") == [(int.from_bytes(b"vult", "big"),)]
+    assert ask(path, "PRAGMA journal_mode") == [("wal",)]
+
+
+def test_steps_run_in_order_and_keep_what_is_there(
+    path: Path, future: Callable[..., None], unit: Callable[[int], Embedding]
+) -> None:
+    future(GROUPS, FILL)
+    with SqliteGallery(path) as gallery:
+        assert gallery.search(unit(1))[0].name == "Ada"
+    assert ask(path, "PRAGMA user_version") == [(LATEST + 2,)]
+    assert ask(path, "SELECT p.name, t.name FROM person p JOIN team t ON t.id = p.team_id") == [
+        ("Ada", "all")
+    ]
+    with SqliteGallery(path) as gallery:  # nothing runs twice
+        gallery.add("Bea", unit(2))
+    assert ask(path, "SELECT count(*) FROM team") == [(1,)]
+
+
+@pytest.mark.parametrize(("step", "reason"), [(BROKEN, "failed"), (DANGLING, "damaged")])
+def test_a_failing_step_undoes_all(
+    path: Path,
+    future: Callable[..., None],
+    unit: Callable[[int], Embedding],
+    step: Migration,
+    reason: str,
+) -> None:
+    future(GROUPS, step)
+    before = ask(path, "SELECT type, name, sql FROM sqlite_master ORDER BY name")
+    with pytest.raises(GalleryFileError) as caught:
+        SqliteGallery(path)
+    assert caught.value.fields["reason"] == reason
+    assert ask(path, "PRAGMA user_version") == [(LATEST,)]
+    assert ask(path, "SELECT type, name, sql FROM sqlite_master ORDER BY name") == before
+    future()
+    with SqliteGallery(path) as gallery:
+        assert gallery.search(unit(1))[0].name == "Ada"
+
+
+def test_a_failing_step_leaves_a_new_file_empty(
+    tmp_path: Path, future: Callable[..., None]
+) -> None:
+    future(GROUPS, BROKEN)
+    with pytest.raises(GalleryFileError, match="nowhere"):
+        SqliteGallery(tmp_path / "new.db")
+    assert ask(tmp_path / "new.db", "SELECT * FROM sqlite_master") == []
+    future()
+    SqliteGallery(tmp_path / "new.db").close()
+
+
+def test_a_newer_schema_is_refused_untouched(path: Path, future: Callable[..., None]) -> None:
+    future(GROUPS)
+    SqliteGallery(path).close()
+    before = path.read_bytes()
+    future()
+    with pytest.raises(GalleryFileError, match="newer vultus") as caught:
+        SqliteGallery(path)
+    assert caught.value.fields == {
+        "path": str(path),
+        "reason": "newer",
+        "expected": LATEST,
+        "actual": LATEST + 1,
+    }
+    assert path.read_bytes() == before
+
+
+def test_an_older_schema_that_cannot_be_upgraded(
+    open_folder: Path,
+    path: Path,
+    future: Callable[..., None],
+    as_user: Callable[[], AbstractContextManager[None]],
+) -> None:
+    old = open_folder / "old.db"
+    old.write_bytes(path.read_bytes())
+    old.chmod(0o444)
+    open_folder.chmod(0o555)
+    future(GROUPS)
+    with as_user(), pytest.raises(GalleryFileError, match="must be upgraded") as caught:
+        SqliteGallery(old)
+    assert caught.value.fields["reason"] == "older"
