@@ -236,7 +236,7 @@ def test_the_commercial_policy_stops_the_rest(
     assert f"Not cleared for commercial use: mine ({verdict})" in result.stderr
     found = document("licenses", "--policy", "commercial", code=1)
     assert found["allowed"] is False
-    assert found["models"][-1]["verdict"] == verdict
+    assert {m["name"]: m["verdict"] for m in found["models"]}["mine"] == verdict
 
 
 def test_help_names_the_commands() -> None:

@@ -156,14 +156,10 @@ class FivePointRegressor:
         pixel = places * size
         pixel += corner + 0.5
         np.floor(pixel, out=pixel)
-        rgb = cv2.remap(
-            image,
-            pixel.astype(np.float32),
-            None,
-            cv2.INTER_NEAREST,
-            borderMode=cv2.BORDER_CONSTANT,
-        ).reshape(len(shape), -1, 3)
+        x, y = np.moveaxis(pixel, 2, 0).astype(np.float32)
+        rgb = cv2.remap(image, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
         total = rgb[..., 0].astype(np.intp)
         total += rgb[..., 1]
         total += rgb[..., 2]
-        return np.take(_THIRD, total)
+        grey: NDArray[np.float32] = np.take(_THIRD, total)
+        return grey

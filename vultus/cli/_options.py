@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
@@ -74,10 +75,8 @@ def recognizer(
     from vultus.pipeline import load
 
     policy: str | float = DEFAULT_POLICY if threshold is None else threshold
-    try:
+    with contextlib.suppress(ValueError):
         policy = float(policy)
-    except ValueError:
-        pass
     if jobs > 1:
         import cv2
 

@@ -90,7 +90,7 @@ def print_csv(row: Sequence[object]) -> None:
 
 
 def _encodable(value: Any) -> Any:
-    """Replace lone surrogates (undecodable file names) by ``\\xNN``, all the way down."""
+    """Write out lone surrogates (undecodable file names) in ASCII, all the way down."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, dict):

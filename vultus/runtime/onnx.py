@@ -95,13 +95,14 @@ class Session:
 def _open(weight: bytes, name: str, options: SessionOptions, *, profile: str = "") -> Any:
     import onnxruntime as ort
 
-    absent = [p for p in options.providers if p not in ort.get_available_providers()]
+    available = ort.get_available_providers()
+    absent = [p for p in options.providers if p not in available]
     if absent:
         raise InferenceError(
             f"ONNX Runtime on this machine has no {', '.join(absent)}",
-            remedy=f"install a build that has it, or use {', '.join(ort.get_available_providers())}",
+            remedy=f"install a build that has it, or use {', '.join(available)}",
             expected=list(options.providers),
-            actual=ort.get_available_providers(),
+            actual=available,
         )
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = options.threads
