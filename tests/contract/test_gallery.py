@@ -133,8 +133,9 @@ def test_ties_go_by_name_and_by_age(gallery: Gallery) -> None:
 
 def test_similarity_never_leaves_its_range(gallery: Gallery) -> None:
     long = Embedding(unit(3).vector * np.float32(1.0009), SPACE)
-    gallery.add_many([NewSample("B", unit(3)), NewSample("A", long)])
+    gallery.add_many([NewSample("B", long), NewSample("A", unit(3))])
     assert gallery.search(long) == [Match("A", 1.0, 2), Match("B", 1.0, 1)]
+    assert gallery.search(long, k=1) == [Match("A", 1.0, 2)]
 
 
 def test_numbers_are_never_used_again(gallery: Gallery) -> None:

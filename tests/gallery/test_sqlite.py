@@ -296,6 +296,12 @@ def test_acknowledged_writes_survive(path: Path, unit: Unit, child: Child, how: 
             present = set(people)
 
 
+def test_every_change_is_on_disk_when_the_call_returns(path: Path) -> None:
+    with SqliteGallery(path) as gallery, gallery._file.writing() as connection:
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
 def test_an_interrupt_within_a_change_undoes_it(
     path: Path, unit: Unit, monkeypatch: pytest.MonkeyPatch
 ) -> None:

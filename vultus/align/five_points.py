@@ -158,8 +158,7 @@ class FivePointRegressor:
         np.floor(pixel, out=pixel)
         x, y = np.moveaxis(pixel, 2, 0).astype(np.float32)
         rgb = cv2.remap(image, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
-        total = rgb[..., 0].astype(np.intp)
-        total += rgb[..., 1]
-        total += rgb[..., 2]
+        wide = np.asarray(rgb, dtype=np.uint16)
+        total = wide[..., 0] + wide[..., 1] + wide[..., 2]
         grey: NDArray[np.float32] = np.take(_THIRD, total)
         return grey

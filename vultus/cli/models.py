@@ -334,12 +334,17 @@ def _progress(console: Console) -> Iterator[Progress]:
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
+    bar = Progress(*columns, console=console)
     tasks: dict[str, Any] = {}
-    with Progress(*columns, console=console) as bar:
 
-        def advance(weight: Any, done: int, total: int | None) -> None:
-            if weight.file not in tasks:
-                tasks[weight.file] = bar.add_task(weight.file, total=total)
-            bar.update(tasks[weight.file], completed=done, total=total)
+    def advance(weight: Any, done: int, total: int | None) -> None:
+        if weight.file not in tasks:
+            bar.start()  # only once something comes
+            tasks[weight.file] = bar.add_task(weight.file, total=total)
+        bar.update(tasks[weight.file], completed=done, total=total)
 
+    try:
         yield advance
+    finally:
+        if tasks:
+            bar.stop()

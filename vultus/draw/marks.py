@@ -50,8 +50,9 @@ _TEXT_MIN_PX, _TEXT_UNREADABLE_PX = 11, 7
 _PLATE_OF_HEIGHT = 0.3  # a label's largest part of the picture's height
 _LABEL_MIN_EM = 6  # a crowded label is not shortened below this
 
-# What covering something costs, per covered part of the label.
-_COST_LABEL, _COST_FACE, _COST_RANK = 100.0, 5.0, 0.1
+# What a label's place costs: the part of other labels and of faces that it hides, its rank among
+# the places, and being shortened.
+_COST_LABEL, _COST_FACE, _COST_RANK, _COST_SHORT = 100.0, 20.0, 0.1, 1.0
 
 _Rect: TypeAlias = tuple[int, int, int, int]
 
@@ -214,20 +215,19 @@ def _place_labels(
         size_px = _text_px(size_wh, mark.box, scale)
         if size_px < _TEXT_UNREADABLE_PX:
             continue
-        best: tuple[float, _Rect, Line] | None = None
-        # The whole label; where it would cover another, as much of it as its box is wide.
-        for width_px in (size_wh[0], max(mark.box.width_px, _LABEL_MIN_EM * size_px)):
-            line = _fit(mark, size_px, min(size_wh[0], int(width_px)))
-            if line is None:
-                break
-            cost, rect = _cheapest(_candidates(size_wh, mark.box, line), taken, faces)
-            if best is None or cost + _COST_LABEL / 20 < best[0]:
-                best = cost, rect, line
-            if cost < _COST_LABEL / 20:
-                break
-        if best is not None:
-            taken = np.vstack([taken, best[1]])
-            yield mark, best[1], best[2]
+        whole = _fit(mark, size_px, size_wh[0])
+        if whole is None:
+            continue
+        short_px = round(max(mark.box.width_px, _LABEL_MIN_EM * size_px))
+        short = _fit(mark, size_px, min(size_wh[0], short_px)) or whole
+        cost, rect = _cheapest(_candidates(size_wh, mark.box, whole), taken, faces)
+        line = whole
+        if short.width_px < whole.width_px:
+            other_cost, other = _cheapest(_candidates(size_wh, mark.box, short), taken, faces)
+            if other_cost + _COST_SHORT < cost:
+                rect, line = other, short
+        taken = np.vstack([taken, rect])
+        yield mark, rect, line
 
 
 def _fit(mark: Mark, size_px: int, width_px: int) -> Line | None:
@@ -251,23 +251,25 @@ def _candidates(size_wh: tuple[int, int], box: Box, line: Line) -> NDArray[np.fl
     corners += [(x, y) for y in (y1 - 2 * high, y2 + high) for x in (x1, x2 - wide)]
     xy = np.rint(np.array(corners))
     xy = np.clip(xy, 0, np.maximum(np.array(size_wh) - (wide, high), 0))
-    return np.hstack([xy, np.minimum(xy + (wide, high), size_wh)])
+    return np.hstack([xy, np.minimum(xy + np.array([wide, high]), size_wh)])
 
 
 def _cheapest(
     places: NDArray[np.float64], taken: NDArray[np.float64], faces: NDArray[np.float64]
 ) -> tuple[float, _Rect]:
-    area = np.prod(places[:, 2:] - places[:, :2], axis=1)
-    covered = _COST_LABEL * _shared(places, taken) + _COST_FACE * _shared(places, faces)
-    costs = covered / area + _COST_RANK * np.arange(len(places))
+    hidden = _COST_LABEL * _hidden(places, taken) + _COST_FACE * _hidden(places, faces)
+    costs = hidden + _COST_RANK * np.arange(len(places))
     index = int(costs.argmin())
     x1, y1, x2, y2 = (int(v) for v in places[index])
     return float(costs[index]), (x1, y1, x2, y2)
 
 
-def _shared(places: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Area in square pixels that each place shares with all of `others`."""
+def _hidden(places: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much each place hides of `others`: 1 for a whole one."""
     low = np.maximum(places[:, None, :2], others[None, :, :2])
     high = np.minimum(places[:, None, 2:], others[None, :, 2:])
-    shared: NDArray[np.float64] = np.prod(np.maximum(high - low, 0), axis=2).sum(axis=1)
-    return shared
+    shared = np.prod(np.maximum(high - low, 0), axis=2)
+    parts: NDArray[np.float64] = (shared / np.prod(others[:, 2:] - others[:, :2], axis=1)).sum(
+        axis=1
+    )
+    return parts

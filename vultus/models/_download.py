@@ -226,7 +226,7 @@ def _translated(error: Exception) -> Exception:
 class _HttpsOnly(urllib.request.HTTPRedirectHandler):
     """Follows redirects to https alone."""
 
-    def redirect_request(  # noqa: PLR0917 - the signature of the standard library
+    def redirect_request(
         self,
         req: urllib.request.Request,
         fp: IO[bytes],
