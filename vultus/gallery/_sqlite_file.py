@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 _APPLICATION_ID = 0x76756C74  # "vult" in ASCII: tells our files from other SQLite databases
 _PAGE_SIZE_BYTES = 8192  # holds three 512-d samples; the default 4096 holds one and wastes half
 _RETRY_S = 0.02
+_CHECKPOINT_PATIENCE_S = 0.05
+_EMPTY_LOG_S = 1.0  # how long an erasure tries to empty the log before it warns
 
 # SQLite's primary result codes -> (reason, what is wrong, what to do).
 _FAILURES = {
@@ -162,6 +164,23 @@ def _use_write_ahead_log(connection: sqlite3.Connection, path: Path, patience_s:
         )
 
 
+def _try_to_empty_log(connection: sqlite3.Connection, busy_timeout_s: float) -> bool:
+    """Checkpoint and truncate; ``False`` when another connection stands in the way.
+
+    While it waits for readers nobody can write, hence the short patience.
+    """
+    connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_PATIENCE_S * 1000:.0f}")
+    try:
+        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise
+        return False
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {busy_timeout_s * 1000:.0f}")
+    return busy == 0
+
+
 class SqliteFile:
     """A reading and a writing connection to one gallery file, each with a lock of its own.
 
@@ -268,15 +287,15 @@ class SqliteFile:
 
     def empty_log(self) -> None:
         """Move the write-ahead log into the file, so that it keeps no erased data."""
-        with self._write_lock:
-            if self._writer is None:
+        deadline = time.monotonic() + _EMPTY_LOG_S
+        while True:
+            with self._write_lock, _translated(self.path):
+                if self._writer is None or _try_to_empty_log(self._writer, self._busy_timeout_s):
+                    return
+            if time.monotonic() > deadline:
+                _log.warning("%s: erased data stays in the -wal file for now", self.path)
                 return
-            try:
-                busy = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-            except sqlite3.Error:
-                busy = 1
-        if busy:
-            _log.warning("%s: erased data stays in the -wal file until readers are done", self.path)
+            time.sleep(_RETRY_S)
 
     def close(self) -> None:
         """Let the file go; a second call does nothing."""
