@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vultus.errors import VultusError
-    from vultus.gallery import Gallery, MemoryGallery, Person, SqliteGallery, open_gallery
+    from vultus.gallery import (
+        Gallery,
+        MemoryGallery,
+        NewSample,
+        Person,
+        SqliteGallery,
+        open_gallery,
+    )
     from vultus.pipeline import Recognizer, load
     from vultus.sources import Limits, load_frame, load_image, people_tree, walk_images
     from vultus.types import (
@@ -46,6 +53,7 @@ __all__ = [
     "Limits",
     "Match",
     "MemoryGallery",
+    "NewSample",
     "Person",
     "Recognizer",
     "SqliteGallery",
@@ -64,7 +72,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "errors": ("VultusError",),
-    "gallery": ("Gallery", "MemoryGallery", "Person", "SqliteGallery", "open_gallery"),
+    "gallery": ("Gallery", "MemoryGallery", "NewSample", "Person", "SqliteGallery", "open_gallery"),
     "pipeline": ("Recognizer", "load"),
     "sources": ("Limits", "load_frame", "load_image", "people_tree", "walk_images"),
     "types": (

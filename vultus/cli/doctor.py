@@ -6,6 +6,7 @@ import io
 import platform
 from collections.abc import Callable
 from importlib import metadata, resources
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import typer
@@ -99,12 +100,27 @@ def _providers() -> tuple[bool, str]:
 
 
 def _threads() -> tuple[bool, str]:
-    import os
-
-    from vultus.runtime import default_threads
+    from vultus.models import Registry, Store
+    from vultus.runtime import Session, SessionOptions, default_threads
 
     usable = default_threads()
-    return usable >= 1, f"{usable} of {os.cpu_count()} CPUs may be used, one session thread each"
+    weight = Store().read(Registry().get("mtcnn"), "pnet")
+    started = {}
+    for wanted in (1, usable):
+        before = _os_threads()
+        session = Session(weight, "mtcnn/pnet", SessionOptions(threads=wanted))
+        started[wanted] = _os_threads() - before + 1  # the caller's own thread works too
+        del session
+    if before == 0:
+        return True, f"{usable} CPUs may be used; this system does not tell a process's threads"
+    text = ", ".join(f"{wanted} asked for, {got} run" for wanted, got in started.items())
+    return all(wanted == got for wanted, got in started.items()), f"{usable} CPUs usable; {text}"
+
+
+def _os_threads() -> int:
+    """Threads of this process as the system counts them; 0 where it does not say."""
+    tasks = Path("/proc/self/task")
+    return len(list(tasks.iterdir())) if tasks.is_dir() else 0
 
 
 def _exif() -> tuple[bool, str]:

@@ -44,7 +44,7 @@ _PEOPLE: tuple[Color, ...] = (
 
 # Sizes as parts of the picture's side, sqrt(width * height), and of the box's: chosen by eye on
 # pictures of 100 to 8000 px, so that text is at least 11 px high when the picture fills a screen.
-_LINE_OF_BOX, _LINE_OF_SIDE = 0.02, (0.002, 0.005)
+_LINE_OF_BOX, _LINE_OF_SIDE = 0.025, (0.0025, 0.006)
 _TEXT_OF_BOX, _TEXT_OF_SIDE = 0.16, (0.014, 0.030)
 _TEXT_MIN_PX, _TEXT_UNREADABLE_PX = 11, 7
 _PLATE_OF_HEIGHT = 0.3  # a label's largest part of the picture's height

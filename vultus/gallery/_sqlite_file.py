@@ -171,7 +171,7 @@ def _try_to_empty_log(connection: sqlite3.Connection, busy_timeout_s: float) -> 
     """
     connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_PATIENCE_S * 1000:.0f}")
     try:
-        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             raise

@@ -128,7 +128,9 @@ class SqliteGallery(Gallery):
     erased is overwritten with zeros.
 
     A file that may not be written, or whose folder may not, can still be searched. A gallery must
-    not be carried across ``fork``: open it in each process.
+    not be carried across ``fork``: open it in each process. While it is open, the same process
+    must not open the file by other means (a copy, a checksum): on POSIX systems that drops
+    SQLite's locks.
 
     Args:
         path: The file.
