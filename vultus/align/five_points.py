@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from typing import Any, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vultus._arrays import check_shape
+from vultus._arrays import check_finite, check_shape
 from vultus.align._window import REMAP_LIMIT_PX, window
-from vultus.errors import WeightDamagedError
+from vultus.errors import InputError, WeightDamagedError
 from vultus.types import Image
 
 __all__ = ["FivePointRegressor"]
@@ -25,6 +26,16 @@ Floats = NDArray[np.floating[Any]]
 
 # Grey of a sum of three channels, whole numbers as in dlib.
 _THIRD = (np.arange(3 * 255 + 1) // 3).astype(np.float32)
+
+# The arrays of a weight in the order of the constructor, with their kind: float or unsigned.
+_KINDS = {
+    "init": "f", "idx1": "u", "idx2": "u", "th": "f", "leaf": "f", "anchor": "u", "delta": "f",
+}  # fmt: skip
+# What NumPy, zipfile and zlib raise for damaged, empty, foreign, encrypted and pickled files.
+_UNREADABLE = (
+    KeyError, TypeError, ValueError, RuntimeError, OSError, EOFError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 class FivePointRegressor:
@@ -74,25 +85,19 @@ class FivePointRegressor:
         """Load the arrays of an ``.npz`` weight; nothing in it is executed.
 
         Raises:
-            WeightDamagedError: An array is missing or has the wrong shape.
+            WeightDamagedError: The file cannot be read, or an array is missing or is not what
+                it must be.
         """
         try:
             with np.load(io.BytesIO(weight), allow_pickle=False) as z:
-                arrays = [z[k] for k in ("init", "idx1", "idx2", "th", "leaf", "anchor", "delta")]
-        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-            raise WeightDamagedError(f"the five-point weight cannot be read: {error}") from error
-        init, first, second, limits, leaves, anchors, offsets = arrays
-        cascades, trees, splits = first.shape if first.ndim == 3 else (-1, -1, -1)
-        for array, shape in (
-            (init, (10,)),
-            (second, (cascades, trees, splits)),
-            (limits, (cascades, trees, splits)),
-            (leaves, (cascades, trees, splits + 1, 10)),
-            (anchors, (cascades, None)),
-            (offsets, (cascades, anchors.shape[-1], 2)),
-        ):
-            check_shape(array, shape, "an array of the five-point weight")
-        return cls(init, first, second, limits, leaves, anchors, offsets)
+                arrays = {name: np.asarray(z[name]) for name in _KINDS}
+            _check_arrays(arrays)
+        except (*_UNREADABLE, InputError) as error:
+            raise WeightDamagedError(
+                f"the five-point weight cannot be read: {error}",
+                remedy="`vultus models verify dlib-five-points` tells whether it is damaged",
+            ) from error
+        return cls(*arrays.values())
 
     def __call__(self, image: Image, boxes: Floats) -> NDArray[np.float64]:
         """Find the points of several faces of one picture.
@@ -162,3 +167,37 @@ class FivePointRegressor:
         total = wide[..., 0] + wide[..., 1] + wide[..., 2]
         grey: NDArray[np.float32] = np.take(_THIRD, total)
         return grey
+
+
+def _check_arrays(arrays: dict[str, NDArray[Any]]) -> None:
+    """Require the arrays of a weight to fit together, so that evaluating them cannot go astray.
+
+    Raises:
+        ShapeError: One has the wrong shape.
+        RangeError: One is not finite.
+        ValueError: One has the wrong kind of elements, or points outside another.
+    """
+    check_shape(arrays["idx1"], (None, None, None), "idx1")
+    check_shape(arrays["anchor"], (None, None), "anchor")
+    cascades, trees, splits = arrays["idx1"].shape
+    features = arrays["anchor"].shape[1]
+    shapes = {
+        "init": (10,),
+        "idx2": (cascades, trees, splits),
+        "th": (cascades, trees, splits),
+        "leaf": (cascades, trees, splits + 1, 10),
+        "anchor": (cascades, features),
+        "delta": (cascades, features, 2),
+    }
+    for name, shape in shapes.items():
+        check_shape(arrays[name], shape, name)
+    for name, kind in _KINDS.items():
+        if arrays[name].dtype.kind != kind:
+            raise ValueError(f"{name} must be of kind {kind!r}, got {arrays[name].dtype}")
+        if kind == "f":
+            check_finite(arrays[name], name)
+    if splits < 1 or splits & (splits + 1):
+        raise ValueError(f"a tree must have 2^d - 1 splits, got {splits}")
+    for name, limit in (("idx1", features), ("idx2", features), ("anchor", 5)):
+        if (arrays[name] >= limit).any():
+            raise ValueError(f"{name} must be below {limit}, got {arrays[name].max()}")

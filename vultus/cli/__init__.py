@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -9,12 +10,11 @@ import sys
 from types import FrameType
 from typing import Annotated, NoReturn
 
-import click
 import typer
 
 from vultus.cli import compare, demo, detect, doctor, enroll, identify, models, verify
 from vultus.cli._output import EXIT_FAILED, EXIT_INTERRUPTED, fail
-from vultus.errors import VultusError
+from vultus.errors import OutputError, VultusError
 
 __all__ = ["app", "main"]
 
@@ -66,26 +66,38 @@ def main(argv: list[str] | None = None) -> NoReturn:
     """
     arguments = sys.argv[1:] if argv is None else argv
     signal.signal(signal.SIGTERM, _terminated)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal that knows ASCII only, say
+            stream.reconfigure(errors="backslashreplace")
     try:
-        code = app(args=arguments, prog_name="vultus", standalone_mode=False)
-    except click.exceptions.Abort:
-        code = EXIT_INTERRUPTED
-    except KeyboardInterrupt:
-        code = EXIT_INTERRUPTED
-    except click.ClickException as error:
-        error.show()
-        code = error.exit_code
-    except BrokenPipeError:  # the reader has seen enough, as with `| head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        app(args=arguments, prog_name="vultus")
+    except SystemExit as ended:  # Typer always ends so; usage errors have been told by then
+        code = ended.code
+        if isinstance(ended.__context__, BrokenPipeError):
+            code = _without_stdout(0)  # the reader has seen enough, as with `| head`
     except VultusError as error:
-        if "--json" in arguments:
-            print(json.dumps({"error": {"code": error.code, "message": str(error)}}))  # noqa: T201
-        fail(error)
-        code = EXIT_FAILED
+        code = _failed(error, arguments)
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        told = OutputError(f"the result cannot be written: {error.strerror or error}")
+        code = _without_stdout(_failed(told, []))
     if code == EXIT_INTERRUPTED:
         typer.echo("interrupted; nothing was left half-written", err=True)
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(code)
+
+
+def _failed(error: VultusError, arguments: list[str]) -> int:
+    if "--json" in arguments:
+        print(json.dumps({"error": {"code": error.code, "message": str(error)}}))  # noqa: T201
+    fail(error)
+    return EXIT_FAILED
+
+
+def _without_stdout(code: int) -> int:
+    """Send what is still buffered nowhere, so that the interpreter can end in peace."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
 
 
 def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:

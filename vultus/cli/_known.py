@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vultus.cli._output import warn, with_progress
-from vultus.errors import DuplicateSampleError, EmptyGalleryError, NoFaceError, VultusError
+from vultus.errors import (
+    DuplicateSampleError,
+    EmptyGalleryError,
+    InputError,
+    NoFaceError,
+    VultusError,
+)
 
 if TYPE_CHECKING:
     from vultus.gallery import Gallery
@@ -36,9 +42,11 @@ def known_people(
     Raises:
         EmptyGalleryError: Nobody could be enrolled.
         GalleryFileError: The file is no gallery.
+        SpaceMismatchError: It was made with another model.
         ImageNotFoundError: No such file or folder.
     """
     from vultus.gallery import MemoryGallery, open_gallery
+    from vultus.gallery.base import check_space
 
     if source.is_dir():
         with MemoryGallery() as gallery:
@@ -48,6 +56,8 @@ def known_people(
         with open_gallery(source, create=False) as gallery:
             if len(gallery) == 0:
                 raise EmptyGalleryError(f"nobody is enrolled in {source}", path=str(source))
+            if gallery.space is not None:
+                check_space(gallery.space, found.embedder.space)
             yield gallery
 
 
@@ -81,6 +91,8 @@ def _enroll_tree(
                 found.enroll(gallery, name, max(faces, key=lambda face: face.box.area_px))
             except DuplicateSampleError:
                 warn(f"{name}: {path} is the same picture as another; it is left out")
+            except InputError as error:  # a folder's name that no person can have, say
+                warn(f"{name}: {error.message} [{error.code}]; this picture is left out")
     if len(gallery) == 0:
         raise EmptyGalleryError(
             f"no picture in {root} could be enrolled",

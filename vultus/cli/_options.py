@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 import typer
 
 from vultus.cli._output import with_progress
-from vultus.errors import VultusError
+from vultus.errors import ImageNotFoundError, VultusError
 
 if TYPE_CHECKING:
     from vultus.pipeline import Recognizer
@@ -124,10 +124,12 @@ def pictures(
     jobs: int,
     shown: bool,
     label: str,
+    drawn: Path | None = None,
 ) -> Iterator[Done]:
     """Run `work` over every picture of files, folders and patterns, in order.
 
-    A picture that fails is handed on with its error; the others go on.
+    A picture that fails, and an argument that names none, is handed on with its error; the
+    others go on.
 
     Args:
         paths: From the command line.
@@ -135,11 +137,14 @@ def pictures(
         jobs: Pictures at a time.
         shown: Whether to show progress on a terminal.
         label: What the progress bar says.
+        drawn: Folder the command draws into; left out of the walk of a folder around it.
     """
     from vultus.runtime import ordered_map
-    from vultus.sources import expand, load_frame
+    from vultus.sources import load_frame
 
-    def one(path: Path) -> Done:
+    def one(path: Path | Done) -> Done:
+        if isinstance(path, Done):
+            return path
         frame: Frame | None = None
         try:
             frame = load_frame(path)
@@ -148,7 +153,22 @@ def pictures(
             return Done(path, frame, [], None, error)
         return Done(path, frame, faces, value, None)
 
-    total = sum(1 for _ in expand(paths)) if shown else None
-    results = ordered_map(one, expand(paths), jobs)
+    total = sum(1 for _ in _listed(paths, drawn)) if shown else None
+    results = ordered_map(one, _listed(paths, drawn), jobs)
     with with_progress(results, total, label, shown=shown and total != 1) as counted:
         yield from counted
+
+
+def _listed(paths: list[Path], drawn: Path | None) -> Iterator[Path | Done]:
+    """The pictures that the arguments name; in place of those that name none, why."""
+    from vultus.sources import expand
+
+    own = drawn.resolve() if drawn else None
+    for path in paths:
+        around = own is not None and not path.resolve().is_relative_to(own)
+        try:
+            for picture in expand([path]):
+                if own is None or not around or not picture.parent.resolve().is_relative_to(own):
+                    yield picture
+        except ImageNotFoundError as error:
+            yield Done(path, None, [], None, error)

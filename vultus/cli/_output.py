@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import (
@@ -33,6 +34,7 @@ __all__ = [
     "EXIT_SOME_FAILED",
     "OutputFolder",
     "box_list",
+    "end",
     "err",
     "error_object",
     "face_object",
@@ -72,6 +74,12 @@ def fail(error: VultusError) -> None:
         err.print(f"  [dim]→[/] {safe(error.remedy)}", soft_wrap=True)
 
 
+def end(failed: int, count: int) -> None:
+    """End the command with the exit code for `failed` of `count` pictures; 0 when none failed."""
+    if failed:
+        raise typer.Exit(EXIT_FAILED if failed == count else EXIT_SOME_FAILED)
+
+
 def warn(message: str) -> None:
     """Print one line of warning on standard error."""
     err.print(f"[yellow]warning[/]: {safe(message)}", soft_wrap=True)
@@ -79,7 +87,8 @@ def warn(message: str) -> None:
 
 def print_json(value: object) -> None:
     """Print one JSON document on one line, flushed, so that a reader sees it at once."""
-    sys.stdout.write(json.dumps(_encodable(value), ensure_ascii=False) + "\n")
+    plain = not (sys.stdout.encoding or "").lower().startswith("utf")
+    sys.stdout.write(json.dumps(_encodable(value), ensure_ascii=plain) + "\n")
     sys.stdout.flush()
 
 
@@ -148,7 +157,7 @@ def with_progress(
 
 
 class OutputFolder:
-    """A folder for pictures named after their sources, no two alike.
+    """A folder for pictures named after their sources, no two alike, and never for the sources.
 
     Args:
         path: Made when absent.
@@ -166,7 +175,17 @@ class OutputFolder:
             raise OutputError(f"cannot make the folder {path}: {error.strerror}") from error
 
     def name_for(self, source: str | Path) -> Path:
-        """A file name ending in ``.jpg``; a second ``a.png`` becomes ``a-2.jpg``."""
+        """A file name ending in ``.jpg``; a second ``a.png`` becomes ``a-2.jpg``.
+
+        Raises:
+            OutputError: The source lies in this very folder, where it might be overwritten.
+        """
+        if Path(source).parent.resolve() == self.path.resolve():
+            raise OutputError(
+                f"{source} lies in {self.path} itself, where drawing might overwrite it",
+                remedy="draw into another folder",
+                path=str(source),
+            )
         stem, number = Path(source).stem or "picture", 1
         while (name := f"{stem}.jpg" if number == 1 else f"{stem}-{number}.jpg") in self._taken:
             number += 1

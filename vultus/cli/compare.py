@@ -89,7 +89,9 @@ def print_decision(decision: Decision, yes: str, no: str) -> None:
     limit = decision.threshold
     verdict = f"[bold green]{safe(yes)}[/]" if decision.same else f"[bold yellow]{safe(no)}[/]"
     sign = "≥" if decision.same else "<"
-    out.print(f"{verdict}  similarity {decision.similarity:.4f} {sign} {limit.value:.4f}")
+    out.print(
+        f"{verdict}  similarity {decision.similarity:.4f} {sign} {limit.value:.4f}", soft_wrap=True
+    )
     if limit.fmr is not None and limit.fnmr is not None:
         out.print(
             f"[dim]At this threshold {limit.fmr:.2%} of pairs of strangers pass and "
@@ -97,4 +99,6 @@ def print_decision(decision: Decision, yes: str, no: str) -> None:
             soft_wrap=True,
         )
     else:
-        out.print(f"[dim]Threshold {safe(limit.source)}; its error rates are unknown.[/]")
+        out.print(
+            f"[dim]Threshold {safe(limit.source)}; its error rates are unknown.[/]", soft_wrap=True
+        )

@@ -169,7 +169,7 @@ def _print_table(answers: list[_Answer], threshold: Threshold) -> None:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, collapse_padding=True)
     for label in ("photo", "face", "answer", "similarity", "threshold", "time"):
         number = label in {"similarity", "threshold", "time"}
         table.add_column(label, justify="right" if number else "left", no_wrap=label != "answer")
@@ -177,7 +177,9 @@ def _print_table(answers: list[_Answer], threshold: Threshold) -> None:
         for row in _rows(answer):
             table.add_row(*row)
     console.print(table)
-    strangers = "" if threshold.fmr is None else f": {100 * threshold.fmr:g} % of strangers pass"
+    strangers = (
+        "" if threshold.fmr is None else f": {100 * threshold.fmr:g} % of pairs of strangers pass"
+    )
     console.print(
         f"[dim]Threshold {threshold.value:.4f}, policy {safe(threshold.policy)}{strangers} "
         f"(measured: {safe(threshold.source)})[/]",

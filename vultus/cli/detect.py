@@ -20,9 +20,9 @@ from vultus.cli._options import (
     recognizer,
 )
 from vultus.cli._output import (
-    EXIT_SOME_FAILED,
     OutputFolder,
     box_list,
+    end,
     error_object,
     face_object,
     fail,
@@ -60,6 +60,7 @@ def detect(
         jobs=workers,
         shown=not (json or csv),
         label="detecting",
+        drawn=draw,
     ):
         count, faces, failed = count + 1, faces + len(done.faces), failed + bool(done.error)
         if json:
@@ -70,10 +71,9 @@ def detect(
             _print_lines(done)
         if folder and done.frame and not done.error:
             _draw(done, folder)
-    if not (json or csv) and count > 1:
+    if not (json or csv) and count != 1:
         out.print(f"[dim]{count} pictures, {faces} faces, {failed} failed[/]")
-    if failed:
-        raise typer.Exit(EXIT_SOME_FAILED)
+    end(failed, count)
 
 
 def _object(done: Done) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +10,7 @@ import typer
 
 from vultus.cli._options import Embedder, Json, MinFace, Mirror, recognizer
 from vultus.cli._output import (
-    EXIT_FAILED,
-    EXIT_SOME_FAILED,
+    end,
     error_object,
     fail,
     out,
@@ -68,12 +68,12 @@ def enroll(
                 )
             elif error:
                 fail(error)
-        count = next((p.samples for p in opened.people() if p.name == name.strip()), 0)
+        known = unicodedata.normalize("NFC", name.strip())
+        count = next((p.samples for p in opened.people() if p.name == known), 0)
     if not json:
         out.print(
             f"[bold]{safe(name)}[/]: {len(paths) - failed} of {len(paths)} pictures enrolled, "
             f"{count} in the gallery {safe(gallery)}",
             soft_wrap=True,
         )
-    if failed:
-        raise typer.Exit(EXIT_FAILED if failed == len(paths) else EXIT_SOME_FAILED)
+    end(failed, len(paths))

@@ -25,9 +25,9 @@ from vultus.cli._options import (
     recognizer,
 )
 from vultus.cli._output import (
-    EXIT_SOME_FAILED,
     OutputFolder,
     box_list,
+    end,
     error_object,
     face_object,
     fail,
@@ -78,7 +78,10 @@ def identify(
 
         if csv:
             print_csv(["image", "name", "similarity", "x1", "y1", "x2", "y2", "error"])
-        for done in pictures(photos, work, jobs=workers, shown=not quiet, label="identifying"):
+        each = pictures(
+            photos, work, jobs=workers, shown=not quiet, label="identifying", drawn=draw
+        )
+        for done in each:
             answers = cast("list[Identification]", done.value or [])
             count, failed = count + 1, failed + bool(done.error)
             seen.update({a.name for a in answers if a.name})
@@ -98,8 +101,7 @@ def identify(
             f"Threshold {limit.value:.4f} ({safe(limit.policy)}: {safe(limit.source)})[/]",
             soft_wrap=True,
         )
-    if failed:
-        raise typer.Exit(EXIT_SOME_FAILED)
+    end(failed, count)
 
 
 def _similarity(answer: Identification) -> float | None:
@@ -149,12 +151,17 @@ def _print_lines(done: Done, answers: list[Identification]) -> None:
 
 
 def _draw(done: Done, answers: list[Identification], folder: OutputFolder) -> None:
-    from vultus.draw import Mark, annotate, write_image
+    from vultus.draw import KNOWN, UNKNOWN, Mark, annotate, write_image
 
     if done.frame is None:
         return
     marks = [
-        Mark(a.face.box, f"{a.name} {a.decision.similarity:.2f}" if a.name and a.decision else "?")
-        for a in answers
+        Mark(
+            answer.face.box,
+            answer.name or "unknown",
+            color=KNOWN if answer.name else UNKNOWN,
+            note=f"{answer.decision.similarity:.3f}" if answer.decision else "",
+        )
+        for answer in answers
     ]
     write_image(annotate(done.frame.image, marks), folder.name_for(done.path))

@@ -24,7 +24,7 @@ Color: TypeAlias = tuple[int, int, int]
 """Red, green, blue, each 0..255."""
 
 # Okabe & Ito, "Color Universal Design" (2008): told apart with every kind of colour vision. These
-# three also differ in lightness (0.16, 0.43, 0.87), so that a grey print keeps them apart.
+# three also differ in lightness (0.15, 0.42, 0.87), so that a grey print keeps them apart.
 KNOWN: Color = (0, 114, 178)
 """Blue: somebody of the gallery."""
 UNKNOWN: Color = (230, 159, 0)
@@ -50,9 +50,9 @@ _TEXT_MIN_PX, _TEXT_UNREADABLE_PX = 11, 7
 _PLATE_OF_HEIGHT = 0.3  # a label's largest part of the picture's height
 _LABEL_MIN_EM = 6  # a crowded label is not shortened below this
 
-# What a label's place costs: the part of other labels and of faces that it hides, its rank among
-# the places, and being shortened.
-_COST_LABEL, _COST_FACE, _COST_RANK, _COST_SHORT = 100.0, 20.0, 0.1, 1.0
+# What a label's place costs: the part of other labels and of faces that it hides, the part of
+# itself that lies on faces, its rank among the places, and being shortened.
+_COST_LABEL, _COST_FACE, _COST_ON_FACE, _COST_RANK, _COST_SHORT = 100.0, 20.0, 2.0, 0.1, 1.0
 
 _Rect: TypeAlias = tuple[int, int, int, int]
 
@@ -196,8 +196,12 @@ def _draw_box(draw: ImageDraw.ImageDraw, mark: Mark, line_px: int) -> None:
     radius = max(1.0, 1.1 * line_px)
     for x, y in mark.landmarks.points.tolist():
         if -reach <= x <= wide + reach and -reach <= y <= high + reach:
-            draw.circle((x, y), radius + halo_px, fill=around)
-            draw.circle((x, y), radius, fill=mark.color)
+            _draw_dot(draw, x, y, radius + halo_px, around)
+            _draw_dot(draw, x, y, radius, mark.color)
+
+
+def _draw_dot(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, fill: Color) -> None:
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
 
 
 def _padding_px(line: Line) -> tuple[int, int]:
@@ -257,19 +261,24 @@ def _candidates(size_wh: tuple[int, int], box: Box, line: Line) -> NDArray[np.fl
 def _cheapest(
     places: NDArray[np.float64], taken: NDArray[np.float64], faces: NDArray[np.float64]
 ) -> tuple[float, _Rect]:
-    hidden = _COST_LABEL * _hidden(places, taken) + _COST_FACE * _hidden(places, faces)
+    hidden = _COST_LABEL * (_shared(places, taken) / _area(taken)).sum(axis=1)
+    on_faces = _shared(places, faces)
+    hidden += _COST_FACE * (on_faces / _area(faces)).sum(axis=1)
+    hidden += _COST_ON_FACE * on_faces.sum(axis=1) / _area(places)
     costs = hidden + _COST_RANK * np.arange(len(places))
     index = int(costs.argmin())
     x1, y1, x2, y2 = (int(v) for v in places[index])
     return float(costs[index]), (x1, y1, x2, y2)
 
 
-def _hidden(places: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much each place hides of `others`: 1 for a whole one."""
+def _area(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+    area: NDArray[np.float64] = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    return area
+
+
+def _shared(places: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Area in square pixels that each place (rows) shares with each of `others` (columns)."""
     low = np.maximum(places[:, None, :2], others[None, :, :2])
     high = np.minimum(places[:, None, 2:], others[None, :, 2:])
-    shared = np.prod(np.maximum(high - low, 0), axis=2)
-    parts: NDArray[np.float64] = (shared / np.prod(others[:, 2:] - others[:, :2], axis=1)).sum(
-        axis=1
-    )
-    return parts
+    shared: NDArray[np.float64] = np.prod(np.maximum(high - low, 0), axis=2)
+    return shared

@@ -89,6 +89,8 @@ class OnnxEmbedder:
 
     def raw(self, crops: Sequence[Image]) -> NDArray[np.float32]:
         """(n, d) float32 outputs of the network itself, neither mirrored nor scaled."""
+        if not crops:
+            return np.zeros((0, self.space.dimension), np.float32)
         return self._run(self._stack(crops))
 
     def _batch(self, crops: Sequence[Image]) -> list[Embedding]:
@@ -114,6 +116,12 @@ class OnnxEmbedder:
         return np.stack(crops)
 
     def _run(self, stack: Image) -> NDArray[np.float32]:
+        """(n, d) outputs, in as many calls as the network's batch size asks for."""
+        step = self._session.batch_size or len(stack)
+        parts = [self._call(stack[i : i + step]) for i in range(0, len(stack), step)]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _call(self, stack: Image) -> NDArray[np.float32]:
         pixels = stack[..., ::-1] if self._spec.channels == "BGR" else stack
         if self._spec.layout == "NCHW":
             pixels = pixels.transpose(0, 3, 1, 2)

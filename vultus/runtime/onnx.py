@@ -57,6 +57,11 @@ class Session:
         name: For messages.
         options: Threads and providers.
 
+    Attributes:
+        input_names: In the file's order.
+        output_names: Likewise.
+        batch_size: First dimension of the first input where the file fixes it, else ``None``.
+
     Raises:
         InferenceError: The bytes are no loadable network, or a provider is absent.
     """
@@ -67,6 +72,8 @@ class Session:
         self._session = _open(weight, name, self.options)
         self.input_names: tuple[str, ...] = tuple(i.name for i in self._session.get_inputs())
         self.output_names: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
+        first = self._session.get_inputs()[0].shape[:1]
+        self.batch_size: int | None = first[0] if first and isinstance(first[0], int) else None
 
     @property
     def providers(self) -> tuple[str, ...]:
