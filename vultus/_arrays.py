@@ -9,7 +9,25 @@ from numpy.typing import NDArray
 
 from vultus.errors import DtypeError, RangeError, ShapeError
 
-__all__ = ["check_finite", "check_image", "check_shape"]
+__all__ = ["check_finite", "check_image", "check_shape", "float32_copy"]
+
+
+def float32_copy(values: object, name: str) -> NDArray[np.float32]:
+    """Copy numbers of any kind to a float32 array of their own.
+
+    Raises:
+        DtypeError: They are no real numbers, or no regular array.
+    """
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind not in "fiu":
+            raise DtypeError(
+                f"{name} must be real numbers, got {array.dtype}", actual=str(array.dtype)
+            )
+        with np.errstate(over="ignore"):  # what is beyond float32 becomes infinite
+            return array.astype(np.float32)
+    except (TypeError, ValueError) as error:  # lists of unequal length, say
+        raise DtypeError(f"{name} must be a regular array of numbers: {error}") from error
 
 
 def check_shape(array: NDArray[Any], shape: tuple[int | None, ...], name: str) -> None:

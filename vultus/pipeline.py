@@ -86,7 +86,7 @@ class Recognizer:
             image: Path, bytes, data URI, binary file, (h, w, 3) uint8 RGB array, Pillow image
                 or `Frame`.
             largest: Keep only the face with the largest box.
-            any_turn: When no upright face is found, look at quarter turns as well.
+            any_turn: Unless an upright face is found beyond doubt, look at quarter turns as well.
 
         Returns:
             Faces by falling score; an empty list when there is none.

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from vultus._arrays import check_finite, check_image, check_shape
+from vultus._arrays import check_finite, check_image, check_shape, float32_copy
 from vultus.errors import RangeError, SpaceMismatchError
 
 __all__ = [
@@ -123,7 +123,7 @@ class Landmarks:
     points: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        points = np.array(self.points, dtype=np.float32)
+        points = float32_copy(self.points, "landmarks")
         check_shape(points, (5, 2), "landmarks")
         check_finite(points, "landmarks")
         points.flags.writeable = False
@@ -198,7 +198,7 @@ class Embedding:
     raw_norm: float = 1.0
 
     def __post_init__(self) -> None:
-        vector = np.array(self.vector, dtype=np.float32)
+        vector = float32_copy(self.vector, "an embedding")
         check_shape(vector, (self.space.dimension,), "an embedding")
         check_finite(vector, "an embedding")
         length = float(np.linalg.norm(vector))

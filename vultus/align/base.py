@@ -39,11 +39,13 @@ def aligner_for(alignment: str, registry: Registry, store: Store) -> Aligner:
     Raises:
         CardError: No such alignment.
     """
-    if alignment == "dlib-5":
+    if alignment in {"dlib-5", "dlib-10"}:
         weight = store.read(registry.get("dlib-five-points"))
-        return DlibAligner(FivePointRegressor.from_bytes(weight))
+        regressor = FivePointRegressor.from_bytes(weight)
+        return DlibAligner(regressor, ten_points=alignment == "dlib-10")
     if alignment == "arcface-112":
         return SimilarityAligner(ARCFACE_112, 112, "arcface-112")
     raise CardError(
-        f"alignment must be 'dlib-5' or 'arcface-112', got {alignment!r}", actual=alignment
+        f"alignment must be 'dlib-5', 'dlib-10' or 'arcface-112', got {alignment!r}",
+        actual=alignment,
     )

@@ -99,41 +99,47 @@ class FivePointRegressor:
             ) from error
         return cls(*arrays.values())
 
-    def __call__(self, image: Image, boxes: Floats) -> NDArray[np.float64]:
+    def __call__(
+        self, image: Image, boxes: Floats, tilt_rad: Floats | None = None
+    ) -> NDArray[np.float64]:
         """Find the points of several faces of one picture.
 
         Args:
             image: (h, w, 3) uint8 RGB.
             boxes: (n, 4) left, top, right, bottom in pixels, right and bottom inclusive as in
                 dlib. They may reach outside; there the picture counts as black.
+            tilt_rad: (n,) angle by which each box is turned about its centre, clockwise as the
+                viewer sees it; upright when ``None``.
 
         Returns:
             (n, 5, 2) xy in pixels of the picture, not rounded.
         """
+        if len(boxes) == 0:
+            return np.zeros((0, 5, 2))
+        tilt = np.zeros(len(boxes)) if tilt_rad is None else tilt_rad
         if max(image.shape[:2]) > REMAP_LIMIT_PX:
-            return self._in_windows(image, boxes)
-        corner = boxes[:, None, :2].astype(np.float64)
-        size = boxes[:, None, 2:4] - corner
+            return self._in_windows(image, boxes, tilt)
+        origin, axes = _frames(boxes.astype(np.float64), tilt)
         shape = np.repeat(self._initial[None], len(boxes), axis=0)
         for stage in range(len(self._leaves)):
-            shape = shape + self._step(image, corner, size, shape, stage)
-        points: NDArray[np.float64] = shape.reshape(-1, 5, 2) * size + corner
+            shape = shape + self._step(image, origin, axes, shape, stage)
+        points: NDArray[np.float64] = shape.reshape(-1, 5, 2) @ axes + origin
         return points
 
-    def _in_windows(self, image: Image, boxes: Floats) -> NDArray[np.float64]:
+    def _in_windows(self, image: Image, boxes: Floats, tilt: Floats) -> NDArray[np.float64]:
         """Each face in a window of its own, for pictures beyond what OpenCV can address."""
         points = np.empty((len(boxes), 5, 2))
         for i, box in enumerate(boxes):
             reach = box[2:4] - box[:2]
             part, origin = window(image, box[:2] - reach, box[2:4] + reach)
-            points[i] = self(part, (box - np.tile(origin, 2))[None])[0] + origin
+            points[i] = self(part, (box - np.tile(origin, 2))[None], tilt[i : i + 1])[0] + origin
         return points
 
     def _step(
-        self, image: Image, corner: Floats, size: Floats, shape: Floats, stage: int
+        self, image: Image, origin: Floats, axes: Floats, shape: Floats, stage: int
     ) -> NDArray[np.float32]:
         """(n, 10) sum of the leaves that one cascade's trees choose."""
-        grey = self._features(image, corner, size, shape.reshape(-1, 5, 2), stage)
+        grey = self._features(image, origin, axes, shape.reshape(-1, 5, 2), stage)
         difference = np.take(grey, self._first[stage], axis=1)
         difference -= np.take(grey, self._second[stage], axis=1)
         right = (difference <= self._limits[stage]).ravel().view(np.int8)
@@ -150,7 +156,7 @@ class FivePointRegressor:
         return change
 
     def _features(
-        self, image: Image, corner: Floats, size: Floats, shape: Floats, stage: int
+        self, image: Image, origin: Floats, axes: Floats, shape: Floats, stage: int
     ) -> NDArray[np.float32]:
         """(n, f) grey values (r + g + b) // 3 at the cascade's feature points, 0 outside."""
         centred = (shape - shape.mean(axis=1, keepdims=True, dtype=np.float64)) @ (1, 1j)
@@ -158,15 +164,27 @@ class FivePointRegressor:
         linear = np.stack([turn.real, -turn.imag, turn.imag, turn.real], axis=1)
         linear = linear.reshape(-1, 2, 2).astype(np.float32)
         places = self._offsets[stage] @ linear.transpose(0, 2, 1) + shape[:, self._anchors[stage]]
-        pixel = places * size
-        pixel += corner + 0.5
-        np.floor(pixel, out=pixel)
-        x, y = np.moveaxis(pixel, 2, 0).astype(np.float32)
+        across, down = places[..., 0], places[..., 1]
+        x, y = (
+            np.floor(across * axes[:, :1, i] + down * axes[:, 1:, i] + (origin[..., i] + 0.5))
+            for i in (0, 1)
+        )
+        x, y = x.astype(np.float32), y.astype(np.float32)
         rgb = cv2.remap(image, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
         wide = np.asarray(rgb, dtype=np.uint16)
         total = wide[..., 0] + wide[..., 1] + wide[..., 2]
         grey: NDArray[np.float32] = np.take(_THIRD, total)
         return grey
+
+
+def _frames(boxes: Floats, tilt: Floats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(n, 1, 2) origin and (n, 2, 2) axes: a place p of a unit box is at ``p @ axes + origin``."""
+    size = boxes[:, 2:4] - boxes[:, :2]
+    cos, sin = np.cos(tilt), np.sin(tilt)
+    turn = np.stack([cos, sin, -sin, cos], axis=1).reshape(-1, 2, 2)  # rows: turned x and y axis
+    axes = size[:, :, None] * turn
+    center = (boxes[:, :2] + boxes[:, 2:4]) / 2
+    return (center - axes.sum(axis=1) / 2)[:, None, :], axes
 
 
 def _check_arrays(arrays: dict[str, NDArray[Any]]) -> None:

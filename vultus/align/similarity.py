@@ -31,12 +31,15 @@ ARCFACE_112 = np.array(
 ARCFACE_112.flags.writeable = False
 
 
-def similarity_transform(source: Floats, target: Floats) -> NDArray[np.float64]:
+def similarity_transform(
+    source: Floats, target: Floats, weights: Floats | None = None
+) -> NDArray[np.float64]:
     """Least-squares rotation, uniform scale and shift that map `source` onto `target`.
 
     Args:
         source: (n, 2) xy, n ≥ 2.
         target: (n, 2) xy.
+        weights: (n,) how much each point's squared error counts, ≥ 0; all alike when ``None``.
 
     Returns:
         (2, 3) matrix M with ``target ≈ M[:, :2] @ source + M[:, 2]``; never a reflection.
@@ -47,15 +50,17 @@ def similarity_transform(source: Floats, target: Floats) -> NDArray[np.float64]:
 
     Source: Umeyama 1991, in its closed form for the plane.
     """
-    source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
+    w = np.ones(len(source)) if weights is None else weights
+    w = w / w.sum()
+    source_mean, target_mean = w @ source, w @ target
     s = (source - source_mean).astype(np.float64) @ (1, 1j)
     t = (target - target_mean).astype(np.float64) @ (1, 1j)
-    spread = float((np.abs(s) ** 2).sum())
+    spread = float(w @ np.abs(s) ** 2)
     if spread < 1e-12:
         raise DegenerateLandmarksError(
             "landmarks must not all coincide", remedy="drop this face; its landmarks are unusable"
         )
-    z = complex((np.conj(s) * t).sum() / spread)
+    z = complex(w @ (np.conj(s) * t) / spread)
     if abs(z) < 1e-12:
         raise DegenerateLandmarksError(
             "landmarks admit no similarity transform",

@@ -12,6 +12,7 @@ from vultus.errors import (
     DuplicateSampleError,
     EmptyGalleryError,
     InputError,
+    ModelError,
     NoFaceError,
     VultusError,
 )
@@ -75,6 +76,8 @@ def _enroll_tree(
             faces = found.detect(path)
             if not faces:
                 raise NoFaceError(f"{path} shows no face", path=str(path))
+        except ModelError:  # would fail for every picture
+            raise
         except VultusError as error:
             return name, path, error
         return name, path, faces

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 import typer
 
 from vultus.cli._output import with_progress
-from vultus.errors import ImageNotFoundError, VultusError
+from vultus.errors import ImageNotFoundError, ModelError, VultusError
 
 if TYPE_CHECKING:
     from vultus.pipeline import Recognizer
@@ -52,7 +52,8 @@ ThresholdOption: TypeAlias = Annotated[
     ),
 ]
 AnyTurn: TypeAlias = Annotated[
-    bool, typer.Option("--any-turn", help="Where no face is found, look at quarter turns too.")
+    bool,
+    typer.Option("--any-turn", help="Where no upright face is sure, look at quarter turns too."),
 ]
 Jobs: TypeAlias = Annotated[
     int, typer.Option("--jobs", "-j", min=0, help="Pictures at a time; 0: one per CPU.")
@@ -138,6 +139,9 @@ def pictures(
         shown: Whether to show progress on a terminal.
         label: What the progress bar says.
         drawn: Folder the command draws into; left out of the walk of a folder around it.
+
+    Raises:
+        ModelError: A model cannot be used at all.
     """
     from vultus.runtime import ordered_map
     from vultus.sources import load_frame
@@ -149,6 +153,8 @@ def pictures(
         try:
             frame = load_frame(path)
             faces, value = work(frame)
+        except ModelError:  # would fail for every picture
+            raise
         except VultusError as error:
             return Done(path, frame, [], None, error)
         return Done(path, frame, faces, value, None)

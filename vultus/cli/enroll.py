@@ -39,15 +39,19 @@ def enroll(
 ) -> None:
     """Add pictures of one person to a gallery; each must show exactly one face."""
     from vultus.gallery import open_gallery
+    from vultus.gallery.base import check_space
     from vultus.sources import expand
 
     found = recognizer(min_face=min_face, embedder=embedder, mirror=mirror)
+    space = found.embedder.space  # a missing model is told before any work
     paths = list(expand(photos))
     failed = 0
     with (
         open_gallery(gallery) as opened,
         with_progress(paths, len(paths), "enrolling", shown=len(paths) > 1 and not json) as each,
     ):
+        if opened.space is not None:
+            check_space(opened.space, space)
         for path in each:
             error: VultusError | None = None
             samples: list[int] = []

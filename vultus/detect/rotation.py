@@ -9,29 +9,38 @@ from vultus.types import Box, Face, Frame, Landmarks
 
 __all__ = ["detect_any_turn"]
 
+# A face that scores this much is taken for upright. MTCNN also finds lying faces, scores some
+# above 0.99, and puts their landmarks where an upright face would have them. Measured on 150
+# pictures of LFW's View 1 at each quarter turn: 2 of 600 taken at a wrong turn; 176 when any face
+# at all ended the search, 18 with 0.99 and the sum of scores.
+_SURE = 0.999
+
 
 def detect_any_turn(detector: Detector, frame: Frame) -> list[Face]:
-    """Detect upright faces; when there are none, try the picture turned by 90, 180 and 270°.
+    """Detect upright faces; unless one is beyond doubt, look at quarter turns as well.
 
     Args:
         detector: Any detector.
         frame: The picture as it is.
 
     Returns:
-        Faces in pixels of `frame` itself. Of the turns, the one with the largest sum of scores
-        wins. Landmarks keep their roles: the left eye is the viewer's left once the face is
-        turned upright.
+        Faces in pixels of `frame` itself, all of one turn: the one with the highest score, as it
+        is rather than turned when equal. Landmarks keep their roles: the left eye is the
+        viewer's left once the face is turned upright.
     """
-    faces = detector.detect(frame)
-    if faces:
-        return faces
-    best: list[Face] = []
+    best = detector.detect(frame)
+    if _top(best) >= _SURE:
+        return best
     for turns in (1, 2, 3):
         turned = Frame(np.ascontiguousarray(np.rot90(frame.image, turns)), frame.source)
-        found = [_turn_back(face, frame, turns) for face in detector.detect(turned)]
-        if sum(f.score for f in found) > sum(f.score for f in best):
-            best = found
+        found = detector.detect(turned)
+        if _top(found) > _top(best):
+            best = [_turn_back(face, frame, turns) for face in found]
     return best
+
+
+def _top(faces: list[Face]) -> float:
+    return max((face.score for face in faces), default=0.0)
 
 
 def _turn_back(face: Face, frame: Frame, turns: int) -> Face:

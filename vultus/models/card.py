@@ -182,7 +182,7 @@ class EmbeddingSpec(_Record):
     """What an embedder puts out, and how its faces are aligned."""
 
     dimension: PositiveInt
-    alignment: Literal["dlib-5", "arcface-112"]
+    alignment: Literal["dlib-5", "dlib-10", "arcface-112"]
 
 
 class CardThreshold(_Record):

@@ -1,0 +1,163 @@
+"""From similarities on LFW View 1 to accuracy, error rates and the thresholds of a model's card."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from lfw_view1 import Pair, Picture, pictures_of
+from metrics import (
+    accuracy,
+    accuracy_threshold,
+    cross_pairs,
+    error_rates,
+    round_up,
+    standard_error,
+    threshold_at_fmr,
+)
+from numpy.typing import NDArray
+
+__all__ = ["FMRS", "Side", "figures", "fmr_name", "measure_side", "toml_block"]
+
+FMRS = (1e-2, 1e-3, 1e-4)
+BEST = "max-accuracy"
+
+
+@dataclass(frozen=True)
+class Side:
+    """One list of pairs with its similarities.
+
+    Attributes:
+        name: ``devTrain`` or ``devTest``.
+        people: How many people its pictures show.
+        similarities: Of the listed pairs.
+        same: Whether the listed pairs show one person.
+        genuine: Similarities of all cross pairs of one person.
+        impostor: Similarities of all cross pairs of different people.
+    """
+
+    name: str
+    people: int
+    similarities: NDArray[np.float64]
+    same: NDArray[np.bool_]
+    genuine: NDArray[np.float64]
+    impostor: NDArray[np.float64]
+
+    def at_fmr(self, fmr: float) -> float | None:
+        """The lowest threshold of an FMR here; ``None`` where the pairs are too few."""
+        try:
+            return threshold_at_fmr(self.impostor, fmr)
+        except ValueError:
+            return None
+
+    def rates(self, threshold: float) -> tuple[float, float]:
+        """(FMR, FNMR) on all cross pairs."""
+        return error_rates(self.genuine, self.impostor, threshold)
+
+
+def measure_side(
+    name: str, pairs: list[Pair], pictures: Sequence[Picture], vectors: NDArray[np.float32]
+) -> Side:
+    """Compare the listed pairs, and every picture they name with every other one.
+
+    Args:
+        name: For the report.
+        pairs: The list.
+        pictures: What the rows of `vectors` show.
+        vectors: (n, d) unit rows.
+    """
+    index = {picture: i for i, picture in enumerate(pictures)}
+    first = vectors[[index[p.first] for p in pairs]].astype(np.float64)
+    second = vectors[[index[p.second] for p in pairs]].astype(np.float64)
+    own = pictures_of(pairs)
+    people = [picture.person for picture in own]
+    genuine, impostor = cross_pairs(vectors[[index[picture] for picture in own]], people)
+    same = np.array([pair.same for pair in pairs])
+    return Side(name, len(set(people)), (first * second).sum(axis=1), same, genuine, impostor)
+
+
+def figures(train: Side, test: Side, preprocessing: str) -> dict[str, Any]:
+    """Everything measured for one way of embedding; thresholds come from `train` alone."""
+    chosen = accuracy_threshold(train.similarities, train.same)
+    reached = accuracy(test.similarities, test.same, chosen)
+    own_best = accuracy_threshold(test.similarities, test.same)
+    policies = {f"fmr={fmr_name(fmr)}": train.at_fmr(fmr) for fmr in FMRS} | {BEST: chosen}
+    return {
+        "threshold": chosen,
+        "accuracy_devTrain": accuracy(train.similarities, train.same, chosen),
+        "accuracy_devTest": reached,
+        "standard_error_devTest": standard_error(reached, len(test.same)),
+        "accuracy_devTest_with_its_own_threshold": accuracy(test.similarities, test.same, own_best),
+        "tar": {side.name: tar(side) for side in (train, test)},
+        "cross_pairs": {
+            side.name: {
+                "people": side.people,
+                "genuine": len(side.genuine),
+                "impostor": len(side.impostor),
+            }
+            for side in (train, test)
+        },
+        "thresholds": [
+            card_threshold(policy, value, train, test, preprocessing)
+            for policy, value in policies.items()
+            if value is not None
+        ],
+    }
+
+
+def tar(side: Side) -> dict[str, float | None]:
+    """TAR at each FMR, with the threshold that reaches this FMR on the same pairs.
+
+    ``None`` where the pairs are too few to measure it.
+    """
+    values = {fmr_name(fmr): side.at_fmr(fmr) for fmr in FMRS}
+    return {
+        name: None if value is None else 1.0 - side.rates(value)[1]
+        for name, value in values.items()
+    }
+
+
+def card_threshold(
+    policy: str, value: float, train: Side, test: Side, preprocessing: str
+) -> dict[str, Any]:
+    """One entry of a card: the value to four decimals, and what that rounded value does."""
+    rounded = round(value, 4) if policy == BEST else round_up(value)
+    fmr, fnmr = train.rates(rounded)
+    test_fmr, test_fnmr = test.rates(rounded)
+    how = f"best accuracy on its {len(train.same)} pairs, rates on " if policy == BEST else ""
+    return {
+        "policy": policy,
+        "value": rounded,
+        "fmr": fmr,
+        "fnmr": fnmr,
+        "fmr_devTest": test_fmr,
+        "fnmr_devTest": test_fnmr,
+        "source": (
+            f"LFW View 1 {train.name}, original pictures, {train.people} people, {how}all cross "
+            f"pairs: {len(train.impostor)} impostor pairs, {len(train.genuine)} genuine pairs; on "
+            f"the {test.people} other people of {test.name}: FMR {test_fmr:.2g}, "
+            f"FNMR {test_fnmr:.2g}"
+        ),
+        "preprocessing": preprocessing,
+    }
+
+
+def toml_block(entry: dict[str, Any]) -> str:
+    """A ``[[thresholds]]`` table for a model's card; rates to three digits that count."""
+    fmr, fnmr = (float(f"{entry[key]:.3g}") for key in ("fmr", "fnmr"))
+    return (
+        "[[thresholds]]\n"
+        f'policy = "{entry["policy"]}"\n'
+        f"value = {entry['value']:.4f}\n"
+        f"fmr = {fmr}\n"
+        f"fnmr = {fnmr}\n"
+        f'source = "{entry["source"]}"\n'
+        f'preprocessing = "{entry["preprocessing"]}"\n'
+    )
+
+
+def fmr_name(fmr: float) -> str:
+    """``1e-3``, as policies are named."""
+    return f"{fmr:.0e}".replace("e-0", "e-")
