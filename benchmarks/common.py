@@ -210,6 +210,8 @@ def main(
     options = Options(given.pop("quick"), given.pop("out"), given.pop("rounds"), given)
     report = Report(suite, title)
     before, began = load_average(), time.perf_counter()
+    if before and before[0] > 0.3 * cores():
+        print(f"this machine is busy (load {before[0]}): times will be noisy", file=sys.stderr)
     try:
         run(report, options)
     except SkippedError as reason:

@@ -123,7 +123,7 @@ def lfw_set(root: Path, *, quick: bool) -> PhotoSet:
 
 
 def scene_set(root: Path, *, quick: bool) -> PhotoSet:
-    """Two statesmen and five actors known by one picture; their photos, groups, strangers."""
+    """Two statesmen and five entertainers known by one picture; their photos, groups, strangers."""
     scenes, people, helen = data_folder("scenes"), data_folder("people"), data_folder("helen")
     draw = np.random.default_rng(SEED)
     known = {"obama": scenes / "obama.jpg", "biden": scenes / "biden.jpg"}
@@ -165,7 +165,7 @@ def _lay_out(
 
 
 def vultus_commands(photos: PhotoSet) -> dict[str, list[str]]:
-    """The command as one would type it, and on one core."""
+    """The command as one would type it, and one picture at a time (networks use all cores)."""
     command = [sys.executable, "-m", "vultus", "identify", "known", "photos", "--json"]
     return {"vultus": command, "vultus -j 1": [*command, "-j", "1"]}
 
@@ -268,7 +268,7 @@ def add_rows(report: Report, name: str) -> None:
     if "face_recognition --cpus 1" in median:
         one, peer_one = median["vultus -j 1"], median["face_recognition --cpus 1"]
         report.row(
-            f"{name}: time on one core",
+            f"{name}: time, one picture at a time (-j 1)",
             seconds(one),
             f"face_recognition --cpus 1: {seconds(peer_one)}",
             times(peer_one / one),

@@ -61,16 +61,20 @@ def markdown(documents: Iterable[dict[str, Any]], *, every: bool = False) -> str
 def circumstances(found: dict[str, Any]) -> str:
     """Machine and versions in one sentence."""
     packages = found["packages"]
-    named = [f"{n} {packages[n]}" for n in ("onnxruntime", "numpy") if n in packages]
-    named += [f"{n} {packages[n]}" for n in ("opencv-python-headless",) if n in packages]
+    named = [
+        f"{n} {packages[n]}"
+        for n in ("onnxruntime", "numpy", "opencv-python-headless")
+        if n in packages
+    ]
     if "face_recognition" in packages:
         named.append(f"face_recognition {packages['face_recognition']}")
     if found["dlib"]:
         wheel = f"dlib-bin {packages['dlib-bin']}" if "dlib-bin" in packages else "dlib"
         named.append(f"{wheel} ({dlib_flags(found['dlib'])})")
+    commit = found["commit"]
     return (
         f"{found['cpu']}, {found['cores']} cores, {found['os']}, Python {found['python']}, "
-        f"{', '.join(named)}; {found['date'][:10]}, commit {found['commit'][:7]}."
+        f"{', '.join(named)}; {found['date'][:10]}, commit {commit[:7]}{'+' * ('+' in commit)}."
     )
 
 

@@ -86,20 +86,23 @@ class TestDetect:
         assert face.frame.source == str(photos / "astronaut.png")
 
 
+@pytest.fixture(scope="module")
+def png(photos: Path) -> bytes:
+    return (photos / "astronaut.png").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def pixels(photos: Path) -> np.ndarray:
+    return load_image(photos / "astronaut.png")
+
+
+@pytest.fixture(scope="module")
+def box(recognizer: Recognizer, pixels: np.ndarray) -> Box:
+    return recognizer.detect(pixels)[0].box
+
+
 class TestEverySource:
     """One picture, however it comes."""
-
-    @pytest.fixture(scope="class")
-    def png(self, photos: Path) -> bytes:
-        return (photos / "astronaut.png").read_bytes()
-
-    @pytest.fixture(scope="class")
-    def pixels(self, photos: Path) -> np.ndarray:
-        return load_image(photos / "astronaut.png")
-
-    @pytest.fixture(scope="class")
-    def box(self, recognizer: Recognizer, pixels: np.ndarray) -> Box:
-        return recognizer.detect(pixels)[0].box
 
     @pytest.mark.parametrize(
         "make",
@@ -198,7 +201,7 @@ class TestVerify:
     def test_same_person(self, recognizer: Recognizer, photos: Path):
         decision = recognizer.verify(photos / "obama2.jpg", photos / "obama3.jpg")
         assert decision.same is True
-        assert decision.similarity > 0.96
+        assert decision.similarity > 0.94
         assert decision.threshold == recognizer.threshold
         assert decision.threshold.policy == "fmr=1e-3"
 
@@ -206,7 +209,7 @@ class TestVerify:
         for name in known:
             decision = recognizer.verify(photos / "astronaut.png", known[name])
             assert decision.same is False
-            assert decision.similarity < 0.88
+            assert decision.similarity < 0.9
 
     def test_the_same_picture(self, recognizer: Recognizer, photos: Path):
         decision = recognizer.verify(photos / "astronaut.png", photos / "astronaut.png")
@@ -342,7 +345,7 @@ class TestIdentify:
             ("Barack Obama", 1),
             ("Joe Biden", 2),
         ]
-        assert found.matches[1].similarity < 0.88
+        assert found.matches[1].similarity < 0.9
 
     def test_a_stranger_keeps_the_nearest_people(self, recognizer, people, photos: Path):
         (found,) = recognizer.identify(people, photos / "astronaut.png")
@@ -394,7 +397,7 @@ class TestVerifyClaim:
         assert recognizer.verify_claim(people, "Barack Obama", photos / "obama2.jpg").same is True
         claim = recognizer.verify_claim(people, " Joe Biden ", photos / "obama2.jpg")
         assert claim.same is False
-        assert claim.similarity < 0.88
+        assert claim.similarity < 0.9
 
     def test_the_best_sample_counts(self, recognizer: Recognizer, photos: Path):
         with MemoryGallery() as gallery:
@@ -439,7 +442,7 @@ class TestSpaces:
             lone.enroll(path, "A", photos / "obama3.jpg")
 
     def test_without_the_mirror_there_is_a_decision_too(self, lone, photos: Path):
-        assert lone.verify(photos / "obama2.jpg", photos / "obama3.jpg").similarity > 0.94
+        assert lone.verify(photos / "obama2.jpg", photos / "obama3.jpg").similarity > 0.93
         assert lone.verify(photos / "obama2.jpg", photos / "astronaut.png").same is False
 
 

@@ -265,7 +265,7 @@ def load(
         embedder: Name of an embedder's card.
         min_face_px: Smallest face side to look for, in pixels, ≥ 12.
         mirror: Average each face with its mirror image: twice the embedding time, fewer errors.
-        threshold: A policy measured for the model (``fmr=1e-3``), or a cosine of your own.
+        threshold: A policy measured for the model (``fmr=5e-3``), or a cosine of your own.
         threads: CPU threads within one call; all the process may use when ``None``. Use 1 when
             you call from several threads at once.
         limits: Bounds on untrusted pictures.

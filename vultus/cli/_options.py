@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from vultus.types import Face, Frame
 
 __all__ = [
+    "DEFAULT_POLICY",
     "AnyTurn",
     "Csv",
     "Done",
@@ -30,6 +31,9 @@ __all__ = [
     "pictures",
     "recognizer",
 ]
+
+DEFAULT_POLICY = "fmr=5e-3"
+"""That of `vultus.decide`, written out here so that ``--help`` need not load it; a test compares."""
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="JSON for programs, on stdout.")]
 Csv: TypeAlias = Annotated[bool, typer.Option("--csv", help="CSV with a header line, on stdout.")]
@@ -72,7 +76,6 @@ def recognizer(
     jobs: int = 1,
 ) -> Recognizer:
     """Load a recogniser for `jobs` pictures at a time."""
-    from vultus.decide import DEFAULT_POLICY
     from vultus.pipeline import load
 
     policy: str | float = DEFAULT_POLICY if threshold is None else threshold

@@ -52,8 +52,8 @@ EXIT_SOME_FAILED = 3
 EXIT_FAILED = 4
 EXIT_INTERRUPTED = 130
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 T = TypeVar("T")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vultus.cli._options import (
+    DEFAULT_POLICY,
     Embedder,
     Json,
     MinFace,
@@ -28,7 +29,7 @@ __all__ = ["compare", "decision_object", "one_face", "print_decision"]
 def compare(
     a: Annotated[Path, typer.Argument(help="A picture; its largest face counts.")],
     b: Annotated[Path, typer.Argument(help="Another picture.")],
-    threshold: ThresholdOption = "fmr=1e-3",
+    threshold: ThresholdOption = DEFAULT_POLICY,
     min_face: MinFace = 40.0,
     embedder: Embedder = "dlib-resnet-v1",
     mirror: Mirror = True,

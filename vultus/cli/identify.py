@@ -10,6 +10,7 @@ import typer
 
 from vultus.cli._known import known_people
 from vultus.cli._options import (
+    DEFAULT_POLICY,
     AnyTurn,
     Csv,
     Done,
@@ -50,7 +51,7 @@ def identify(
     photos: Annotated[
         list[Path], typer.Argument(metavar="PHOTOS…", help="Pictures, folders or patterns.")
     ],
-    threshold: ThresholdOption = "fmr=1e-3",
+    threshold: ThresholdOption = DEFAULT_POLICY,
     min_face: MinFace = 40.0,
     any_turn: AnyTurn = False,
     embedder: Embedder = "dlib-resnet-v1",

@@ -286,7 +286,7 @@ def _facts(card: ModelCard, store: Store) -> Iterator[tuple[str, str]]:
 def _console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
-    console = Console(stderr=stderr, highlight=False)
+    console = Console(stderr=stderr, highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
     return console

@@ -9,6 +9,7 @@ import typer
 
 from vultus.cli._known import known_people
 from vultus.cli._options import (
+    DEFAULT_POLICY,
     Embedder,
     Json,
     MinFace,
@@ -28,7 +29,7 @@ def verify(
     ],
     name: Annotated[str, typer.Argument(help="Who they say they are.")],
     photo: Annotated[Path, typer.Argument(help="A picture of them; its largest face counts.")],
-    threshold: ThresholdOption = "fmr=1e-3",
+    threshold: ThresholdOption = DEFAULT_POLICY,
     min_face: MinFace = 40.0,
     embedder: Embedder = "dlib-resnet-v1",
     mirror: Mirror = True,
