@@ -33,6 +33,7 @@ from lfw_view1 import pictures_of, read_pairs
 TARGET_RATIO = 5.0  # issue 2, "What it must reach"
 SEED = 20260101
 THRESHOLDS = [round(0.90 + 0.005 * i, 3) for i in range(11)]
+TOLERANCES = [round(0.50 + 0.01 * i, 2) for i in range(11)]
 NOBODY = {"unknown_person", "no_persons_found"}
 Names = dict[str, set[str]]
 
@@ -97,6 +98,12 @@ def measure(report: Report, name: str, photos: PhotoSet, options: Options) -> No
         "timing": {command: summary(t) for command, t in taken.items()},
         "names": counts,
         "threshold_curve": curve(photos.truth, answers["vultus"]),
+        "peer_tolerance_curve": [
+            point
+            for command in list(answers)[:1]
+            if not command.startswith("vultus")
+            for point in peer_curve(photos.truth, answers[command])
+        ],
         "default_threshold": _default_threshold(answers["vultus"]),
     }
     add_rows(report, name)
@@ -181,8 +188,20 @@ def peer_commands(photos: PhotoSet) -> dict[str, list[str]]:
         need_module(name, "pip install -r benchmarks/requirements.txt")
     # Its console script would print pkg_resources' deprecation; otherwise this is the command.
     code = "from face_recognition.face_recognition_cli import main; main()"
-    command = [sys.executable, "-W", "ignore", "-c", code, "known", "photos", "--cpus"]
-    return {f"face_recognition --cpus {n}": [*command, str(n)] for n in sorted({1, cores()})}
+    command = [
+        sys.executable,
+        "-W",
+        "ignore",
+        "-c",
+        code,
+        "known",
+        "photos",
+        "--show-distance",
+        "true",
+    ]
+    return {
+        f"face_recognition --cpus {n}": [*command, "--cpus", str(n)] for n in sorted({1, cores()})
+    }
 
 
 def _output(command: list[str], folder: Path) -> str:
@@ -213,13 +232,23 @@ def read_vultus(text: str, threshold: float | None = None) -> Names:
     return named
 
 
-def read_peer(text: str) -> Names:
-    """The names per photo in the peer's ``path,name`` lines; it may give a face several."""
+def read_peer(text: str, tolerance: float | None = None) -> Names:
+    """The names per photo in the peer's ``path,name,distance`` lines.
+
+    It may give a face several names: everybody within the tolerance, nearest or not.
+
+    Args:
+        text: What it printed.
+        tolerance: Keep only names within this distance, below the one it ran with.
+    """
     named: Names = {}
     for line in text.splitlines():
-        path, comma, name = line.rpartition(",")
-        if comma and path.startswith("photos"):
-            named.setdefault(Path(path).name, set()).update({name} - NOBODY)
+        path, *rest = line.rsplit(",", 2)
+        if len(rest) == 2 and path.startswith("photos"):
+            name, distance = rest
+            names = named.setdefault(Path(path).name, set())
+            if name not in NOBODY and (tolerance is None or float(distance) <= tolerance):
+                names.add(name)
     return named
 
 
@@ -230,6 +259,9 @@ def score(truth: Names, named: Names) -> dict[str, int]:
         "correct": sum(len(there & said) for there, said in pairs),
         "wrong": sum(len(said - there) for there, said in pairs),
         "missed": sum(len(there - said) for there, said in pairs),
+        "photos_exactly_right": sum(
+            photo in named and named[photo] == there for photo, there in truth.items()
+        ),
         "photos_answered": sum(photo in named for photo in truth),
     }
 
@@ -237,6 +269,11 @@ def score(truth: Names, named: Names) -> dict[str, int]:
 def curve(truth: Names, text: str) -> list[dict[str, float]]:
     """What each threshold would have said, from the nearest similarities of one run."""
     return [{"threshold": t, **score(truth, read_vultus(text, t))} for t in THRESHOLDS]
+
+
+def peer_curve(truth: Names, text: str) -> list[dict[str, float]]:
+    """What each tolerance up to its default would have said, from the distances of one run."""
+    return [{"tolerance": t, **score(truth, read_peer(text, t))} for t in TOLERANCES]
 
 
 def _default_threshold(text: str) -> float | None:
@@ -273,31 +310,43 @@ def add_rows(report: Report, name: str) -> None:
             f"face_recognition --cpus 1: {seconds(peer_one)}",
             times(peer_one / one),
         )
-    names = found["names"]
-    for what, better, target in (
-        ("correct", max, "at least as many"),
-        ("wrong", min, "no more"),
-        ("missed", min, ""),
+    add_name_rows(report, name, peers)
+    print(f"{name}: names by threshold (the default is {found['default_threshold']})")
+    _print_curve("threshold", found["threshold_curve"])
+    if found["peer_tolerance_curve"]:
+        print(f"{name}: face_recognition's names by tolerance (the default is 0.6)")
+        _print_curve("tolerance", found["peer_tolerance_curve"])
+
+
+def add_name_rows(report: Report, name: str, peers: list[str]) -> None:
+    """Counts of names; of several peer commands the better one counts."""
+    found = report.results[name]
+    for what, key, better, target in (
+        ("correct names", "correct", max, "at least as many"),
+        ("wrong names", "wrong", min, "no more"),
+        ("photos with exactly the right names", "photos_exactly_right", max, ""),
     ):
-        theirs = [names[p][what] for p in peers]
-        best = better(theirs) if theirs else None
-        mine = names["vultus"][what]
-        met = None if best is None or not target else better(mine, best) == mine
-        total = f" of {found['names_to_find']}" if what == "correct" else ""
+        mine = found["names"]["vultus"][key]
+        best = better((found["names"][peer][key] for peer in peers), default=None)
+        total = {"correct": f" of {found['names_to_find']}", "wrong": ""}.get(
+            key, f" of {found['photos']}"
+        )
         report.row(
-            f"{name}: {what} names",
+            f"{name}: {what}",
             f"{mine}{total}",
             "" if best is None else f"face_recognition: {best}{total}",
             target=target if best is not None else "",
-            met=met,
+            met=better(mine, best) == mine if best is not None and target else None,
+            headline=True,
         )
-    _print_curve(name, found["threshold_curve"], found["default_threshold"])
 
 
-def _print_curve(name: str, points: Iterable[Mapping[str, float]], default: float | None) -> None:
-    print(f"{name}: names by threshold (the default is {default})")
+def _print_curve(key: str, points: Iterable[Mapping[str, float]]) -> None:
     for p in points:
-        print(f"  {p['threshold']:.3f}  correct {p['correct']:4.0f}  wrong {p['wrong']:3.0f}")
+        print(
+            f"  {p[key]:.3f}  correct {p['correct']:4.0f}  wrong {p['wrong']:4.0f}  "
+            f"photos exactly right {p['photos_exactly_right']:4.0f}"
+        )
 
 
 if __name__ == "__main__":

@@ -69,8 +69,8 @@ def _threshold(value: float) -> Threshold:
 
 class TestThresholdFor:
     def test_measured(self, card, space):
-        found = threshold_for(card, space)
-        assert found == Threshold(0.5, DEFAULT_POLICY, "a list of pairs", 0.001, 0.02, space.id)
+        found = threshold_for(card, space, "fmr=1e-3")
+        assert found == Threshold(0.5, "fmr=1e-3", "a list of pairs", 0.001, 0.02, space.id)
 
     def test_rates_may_be_unknown(self, card, space):
         found = threshold_for(card, space, "fmr=1e-4")
@@ -78,7 +78,7 @@ class TestThresholdFor:
 
     def test_preprocessing_has_thresholds_of_its_own(self, card):
         mirrored = space_of(card, mirror=True)
-        found = threshold_for(card, mirrored)
+        found = threshold_for(card, mirrored, "fmr=1e-3")
         assert (found.value, found.source) == (0.25, "a list of pairs, mirrored")
         assert found.space == mirrored.id
 
@@ -117,10 +117,28 @@ class TestThresholdFor:
 
     def test_the_default_model_has_the_default_policy(self):
         card = Registry().get("dlib-resnet-v1")
-        found = threshold_for(card, space_of(card, mirror=True))
-        assert found.policy == "fmr=1e-3"
-        assert 0.9 < found.value < 0.95
-        assert found.fmr == pytest.approx(1e-3, rel=0.2)
+        space = space_of(card, mirror=True)
+        assert threshold_for(card, space) == threshold_for(card, space, DEFAULT_POLICY)
+
+    def test_the_default_model_s_thresholds_are_in_order(self):
+        card = Registry().get("dlib-resnet-v1")
+        space = space_of(card, mirror=True)
+        own = [t for t in card.thresholds if t.policy.startswith("fmr=")]
+        found = [threshold_for(card, space, t.policy) for t in own]
+        assert len(found) >= 3
+        for threshold in found:
+            assert threshold.fmr == pytest.approx(float(threshold.policy[4:]), rel=0.05)
+            assert "LFW View 1" in threshold.source
+        found.sort(key=lambda threshold: threshold.value)
+        rates = [(t.fmr, t.fnmr) for t in found]
+        assert [a for a, _ in rates] == sorted((a for a, _ in rates), reverse=True)
+        assert [b for _, b in rates] == sorted(b for _, b in rates)
+        assert 0.88 < found[0].value < found[-1].value < 0.97
+
+    def test_the_command_line_has_the_same_default(self):
+        from vultus.cli._options import DEFAULT_POLICY as WRITTEN_OUT
+
+        assert WRITTEN_OUT == DEFAULT_POLICY
 
 
 class TestDecide:

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image as PilImage
 
 from vultus import load, load_image
+from vultus.decide import DEFAULT_POLICY
 from vultus.embed import MockEmbedder
 from vultus.errors import (
     CardError,
@@ -203,7 +204,7 @@ class TestVerify:
         assert decision.same is True
         assert decision.similarity > 0.94
         assert decision.threshold == recognizer.threshold
-        assert decision.threshold.policy == "fmr=1e-3"
+        assert decision.threshold.policy == DEFAULT_POLICY
 
     def test_different_people(self, recognizer: Recognizer, photos: Path, known):
         for name in known:

@@ -16,8 +16,8 @@ from vultus.align import Aligner, aligner_for
 from vultus.decide import DEFAULT_POLICY, decide, threshold_for
 from vultus.detect import Detector, Mtcnn, MtcnnOptions, detect_any_turn
 from vultus.embed import Embedder, OnnxEmbedder
-from vultus.errors import CardError, NoFaceError, SeveralFacesError, UnknownPersonError
-from vultus.gallery import Gallery, NewSample, open_gallery
+from vultus.errors import CardError, NoFaceError, SeveralFacesError
+from vultus.gallery import Gallery, NewSample, open_gallery, unknown_person_error
 from vultus.models import ModelCard, Registry, Store, space_of
 from vultus.runtime import SessionOptions, default_threads
 from vultus.sources import ImageSource, Limits, load_frame
@@ -160,11 +160,10 @@ class Recognizer:
             SpaceMismatchError: The gallery was made with another model.
         """
         pictures = list(images) if isinstance(images, (list, tuple)) else [images]
-        faces = [self._one_face(picture, largest=largest) for picture in pictures]
-        samples = [
-            NewSample(name, embedding, _digest(face), face.frame.source)
-            for face, embedding in zip(faces, self.embed(faces), strict=True)
-        ]
+        samples = []
+        for picture in pictures:  # one by one, so that no more than one is held in memory
+            face = self._one_face(picture, largest=largest)
+            samples.append(NewSample(name, self.embed(face), _digest(face), face.frame.source))
         with _opened(gallery) as opened:
             return opened.add_many(samples)
 
@@ -222,13 +221,11 @@ class Recognizer:
         """
         embedding = self.embed(self._one_face(image, largest=True))
         with _opened(gallery, create=False) as opened:
-            name = unicodedata.normalize("NFC", name.strip())
+            wanted = unicodedata.normalize("NFC", name.strip())
             for match in opened.search(embedding, k=max(1, len(opened))):
-                if match.name == name:
+                if match.name == wanted:
                     return decide(match.similarity, self.threshold)
-        raise UnknownPersonError(
-            f"{name!r} is not enrolled", remedy="check the spelling", name=name
-        )
+            raise unknown_person_error(wanted, (person.name for person in opened.people()))
 
     def _one_face(self, image: Picture, *, largest: bool) -> Face:
         if isinstance(image, Face):

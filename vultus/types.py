@@ -190,7 +190,8 @@ class Embedding:
 
     Raises:
         ShapeError: The length is not the space's dimension.
-        RangeError: Not finite, or not of unit length (within 1e-3).
+        RangeError: Not finite, or not of unit length (within 1e-3), or a raw norm that is no
+            positive number.
     """
 
     vector: NDArray[np.float32] = field(repr=False)
@@ -204,6 +205,8 @@ class Embedding:
         length = float(np.linalg.norm(vector))
         if abs(length - 1.0) > 1e-3:
             raise RangeError(f"an embedding must have unit length, got {length:.4f}")
+        if not 0.0 < self.raw_norm < np.inf:
+            raise RangeError(f"a raw norm must be finite and positive, got {self.raw_norm}")
         vector.flags.writeable = False
         object.__setattr__(self, "vector", vector)
 

@@ -76,6 +76,26 @@ class TestGolden:
             regressor(framed, box[None] + 200) - 200, regressor(picture, box[None]), atol=1e-3
         )
 
+    @pytest.mark.parametrize("quarter", [1, 2, 3])
+    def test_a_turned_box_on_a_turned_picture(self, regressor, golden, quarter):
+        """Quarter turns move whole pixels, so the points come back almost exactly."""
+        picture = golden["picture"]
+        left, top, right, bottom = golden["points_box"].astype(np.float64)
+        turned = np.ascontiguousarray(np.rot90(picture, -quarter))  # clockwise
+        center = np.array([[(left + right) / 2, (top + bottom) / 2]])
+        half = np.array([right - left, bottom - top]) / 2
+        moved = _clockwise(center, picture, quarter)[0]
+        box = np.concatenate([moved - half, moved + half])
+        found = regressor(turned, box[None], np.array([quarter * np.pi / 2]))[0]
+        expected = regressor(picture, golden["points_box"][None].astype(np.float64))[0]
+        np.testing.assert_allclose(found, _clockwise(expected, picture, quarter), atol=0.6)
+
+    def test_no_tilt_is_upright(self, regressor, golden):
+        boxes = golden["points_box"][None].astype(np.float64)
+        np.testing.assert_array_equal(
+            regressor(golden["picture"], boxes), regressor(golden["picture"], boxes, np.zeros(1))
+        )
+
     def test_wider_than_opencv_can_address(self, regressor, golden):
         picture = golden["picture"]
         box = golden["points_box"].astype(np.float64)
@@ -83,6 +103,15 @@ class TestGolden:
         wide[:, -300:] = picture
         moved = regressor(wide, (box + (32_700, 0, 32_700, 0))[None])[0] - (32_700, 0)
         np.testing.assert_allclose(moved, regressor(picture, box[None])[0], atol=0.01)
+
+
+def _clockwise(points: np.ndarray, picture: np.ndarray, quarters: int) -> np.ndarray:
+    """Where pixel centres go when the picture turns clockwise by quarter turns."""
+    height, width = picture.shape[:2]
+    for _ in range(quarters):
+        points = np.stack([height - 1 - points[:, 1], points[:, 0]], axis=1)
+        height, width = width, height
+    return points
 
 
 def _plain(arrays: Mapping[str, np.ndarray], image: np.ndarray, box: np.ndarray) -> np.ndarray:

@@ -67,6 +67,25 @@ class TestTransform:
         matrix = similarity_transform(square, square * (-1, 1))
         assert np.linalg.det(matrix[:, :2]) > 0
 
+    @given(
+        st.lists(st.integers(0, 3), min_size=5, max_size=5).filter(lambda w: sum(map(bool, w)) > 1)
+    )
+    @settings(max_examples=30, deadline=None)
+    def test_a_weight_counts_like_repeating_the_point(self, weights):
+        target = ARCFACE_112 + np.random.default_rng(1).normal(0, 5, (5, 2))
+        found = similarity_transform(ARCFACE_112, target, np.array(weights, np.float64))
+        expected = similarity_transform(
+            np.repeat(ARCFACE_112, weights, axis=0), np.repeat(target, weights, axis=0)
+        )
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+    def test_weights_have_no_unit(self):
+        target = ARCFACE_112 + np.random.default_rng(1).normal(0, 5, (5, 2))
+        plain = similarity_transform(ARCFACE_112, target)
+        for size in (1e-6, 1.0, 1e6):
+            found = similarity_transform(ARCFACE_112, target, np.full(5, size))
+            np.testing.assert_allclose(found, plain, rtol=1e-9)
+
     def test_source_that_coincides(self):
         with pytest.raises(DegenerateLandmarksError) as caught:
             similarity_transform(np.full((5, 2), 3.0), ARCFACE_112)

@@ -273,6 +273,7 @@ def test_names_are_counted_as_right_wrong_and_missing() -> None:
         "correct": 2,  # Ada on a, Cy on d
         "wrong": 2,  # Bob on a, Cy on c
         "missed": 2,  # Bob on b, Ada on d
+        "photos_exactly_right": 0,
         "photos_answered": 3,
     }
 
@@ -287,14 +288,22 @@ def test_names_of_vultus_by_its_own_and_by_other_thresholds() -> None:
     assert (points[0.95]["correct"], points[0.95]["wrong"]) == (1, 0)
 
 
-def test_names_of_the_peer() -> None:
+def test_a_photo_is_exactly_right_when_nothing_is_missing_or_added() -> None:
+    named: dict[str, set[str]] = {"a.jpg": {"Ada"}, "b.jpg": set(), "c.jpg": set()}
+    named["d.jpg"] = {"Cy", "Ada", "Bob"}
+    assert identify.score(TRUTH, named)["photos_exactly_right"] == 2  # a and c
+    del named["c.jpg"]  # no answer is not a right one
+    assert identify.score(TRUTH, named)["photos_exactly_right"] == 1
+
+
+def test_names_of_the_peer_by_its_own_and_by_stricter_tolerances() -> None:
     text = "\n".join(
         [
             "WARNING: No faces found in known/x.jpg. Ignoring file.",
-            "photos/a.jpg,Ada",
-            "photos/a.jpg,Bob",
-            "photos/b, c.jpg,unknown_person",
-            "photos/d.jpg,no_persons_found",
+            "photos/a.jpg,Ada,0.42",
+            "photos/a.jpg,Bob,0.58",
+            "photos/b, c.jpg,unknown_person,None",
+            "photos/d.jpg,no_persons_found,None",
         ]
     )
     assert identify.read_peer(text) == {
@@ -302,6 +311,8 @@ def test_names_of_the_peer() -> None:
         "b, c.jpg": set(),
         "d.jpg": set(),
     }
+    assert identify.read_peer(text, 0.5)["a.jpg"] == {"Ada"}
+    assert identify.read_peer(text, 0.4)["a.jpg"] == set()
 
 
 # -- memory -------------------------------------------------------------------------------------

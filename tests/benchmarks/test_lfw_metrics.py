@@ -195,8 +195,8 @@ def test_toml_block_is_a_threshold_of_a_card() -> None:
     first = CardThreshold.model_validate(tomllib.loads("\n".join(blocks))["thresholds"][0])
     assert (first.policy, first.value, first.preprocessing) == ("fmr=1e-2", 0.8901, "dlib-5+mirror")
     assert (first.fmr, first.fnmr) == (0.00556, 0.333)
-    assert "180 impostor pairs, 3 genuine pairs" in first.source
-    assert "devTest: FMR 0.25, FNMR 0.5" in first.source
+    assert "180 impostor and 3 genuine cross pairs" in first.source
+    assert "pairsDevTest then had FMR 0.25, FNMR 0.5" in first.source
 
 
 def test_policies_are_named_like_the_cards_do() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from vultus import Recognizer, load
+from vultus.decide import DEFAULT_POLICY
 from vultus.errors import CardError, ModelMissingError
 from vultus.models import Store
 
@@ -53,17 +54,27 @@ def test_through_the_environment(brought: Store, monkeypatch: pytest.MonkeyPatch
     assert v.verify(photo, photo).similarity == pytest.approx(1.0, abs=1e-5)
 
 
-def test_without_a_threshold(brought: Store, samples: Path):
-    v = load(embedder="mobilefacenet", store=brought)
+def test_a_threshold_nobody_measured(brought: Store, samples: Path):
+    v = load(embedder="mobilefacenet", store=brought, threshold="fmr=1e-9")
     photo = samples / "photos" / "obama2.jpg"
     assert len(v.detect(photo)) == 1  # what needs no threshold works
     with pytest.raises(CardError) as caught:
         v.verify(photo, photo)
-    assert caught.value.message == (
-        "no threshold 'fmr=1e-3' was measured for mobilefacenet with arcface-112+mirror "
-        "(measured: none)"
+    assert caught.value.message.startswith(
+        "no threshold 'fmr=1e-9' was measured for mobilefacenet with arcface-112+mirror (measured: "
     )
     assert caught.value.remedy == "give a number: threshold=0.9, or --threshold 0.9"
+
+
+def test_the_default_policy(brought: Store, samples: Path):
+    """Its card has thresholds of its own, measured with and without the mirror image."""
+    photos = samples / "photos"
+    for mirror in (True, False):
+        v = load(embedder="mobilefacenet", store=brought, mirror=mirror)
+        assert v.threshold.policy == DEFAULT_POLICY
+        assert 0.2 < v.threshold.value < 0.4
+        assert v.verify(photos / "obama2.jpg", photos / "obama3.jpg").same is True
+        assert v.verify(photos / "obama2.jpg", photos / "astronaut.png").same is False
 
 
 def test_without_its_weight(tmp_path: Path, samples: Path):

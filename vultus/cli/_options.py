@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 DEFAULT_POLICY = "fmr=5e-3"
-"""That of `vultus.decide`, written out here so that ``--help`` need not load it; a test compares."""
+"""That of `vultus.decide`, written out so that ``--help`` need not load it; a test compares."""
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="JSON for programs, on stdout.")]
 Csv: TypeAlias = Annotated[bool, typer.Option("--csv", help="CSV with a header line, on stdout.")]

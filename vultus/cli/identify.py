@@ -96,10 +96,16 @@ def identify(
             if folder and done.frame and not done.error:
                 _draw(done, answers, folder)
     if not quiet:
-        people = ", ".join(f"{safe(n)} in {c}" for n, c in seen.most_common()) or "nobody known"
+        rates = (
+            "given by you, its error rates are unknown"
+            if limit.fmr is None
+            else f"{limit.fmr:.2%} of pairs of strangers pass ({safe(limit.policy)})"
+        )
+        ranked = sorted(seen.items(), key=lambda item: (-item[1], item[0]))
+        people = ", ".join(f"{safe(name)} in {times}" for name, times in ranked) or "nobody known"
         out.print(
             f"[dim]{count} pictures: {people}; {strangers} unknown faces, {failed} failed. "
-            f"Threshold {limit.value:.4f} ({safe(limit.policy)}: {safe(limit.source)})[/]",
+            f"Threshold {limit.value:.4f}: {rates}.[/]",
             soft_wrap=True,
         )
     end(failed, count)

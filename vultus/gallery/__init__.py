@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from vultus.errors import DtypeError, GalleryFileError
-from vultus.gallery.base import Gallery, NewSample, Person
+from vultus.gallery.base import Gallery, NewSample, Person, unknown_person_error
 from vultus.gallery.memory import MemoryGallery
 from vultus.gallery.sqlite import SqliteGallery
 
@@ -18,6 +18,7 @@ __all__ = [
     "Person",
     "SqliteGallery",
     "open_gallery",
+    "unknown_person_error",
 ]
 
 SUFFIXES = (".db", ".sqlite", ".vultus")
