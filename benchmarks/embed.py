@@ -30,7 +30,7 @@ Chip = NDArray[np.uint8]
 
 CARD = "dlib-resnet-v1"
 BATCH = 8
-TARGET_RATIO = 15.0  # issue 2, "What it must reach"
+TARGET_RATIO = 15.0
 TARGET_COSINE = 0.9999
 
 

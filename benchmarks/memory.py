@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 WORKERS = 2
 EVERY = 100
-SETTLED = 500  # "no growth after the first 500" (issue 2, "What it must reach")
+SETTLED = 500  # "no growth after the first 500"
 # Resident memory breathes with the pictures in flight: 1920x1080 px with their tables are 30 MB.
 ALLOWED_MB = 16.0
 WINDOW = 1000

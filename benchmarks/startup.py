@@ -10,7 +10,7 @@ from pathlib import Path
 
 from common import Options, Report, interleaved, main, milliseconds, summary
 
-TARGET_IMPORT_S = 0.3  # issue 2, "What it must reach"
+TARGET_IMPORT_S = 0.3
 TARGET_DETECT_S = 1.5
 
 # Name -> what the interpreter is given. The bare interpreter is timed too, as the floor.

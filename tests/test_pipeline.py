@@ -412,10 +412,24 @@ class TestVerifyClaim:
             decision = recognizer.verify_claim(gallery, "Rene\u0301", photos / "astronaut.png")
         assert decision.same is True
 
-    @pytest.mark.parametrize("name", ["Barack", "barack obama", "", "a\nb"])
-    def test_unknown(self, recognizer: Recognizer, people, photos: Path, name):
-        with pytest.raises(UnknownPersonError, match="is not enrolled"):
+    @pytest.mark.parametrize(
+        ("name", "remedy"),
+        [
+            ("Barak Obama", "did you mean 'Barack Obama'?"),
+            ("joe biden", "did you mean 'Joe Biden'?"),
+            ("", "list the people first"),
+            ("a\nb", "list the people first"),
+        ],
+    )
+    def test_unknown(self, recognizer: Recognizer, people, photos: Path, name, remedy):
+        with pytest.raises(UnknownPersonError) as caught:
             recognizer.verify_claim(people, name, photos / "obama2.jpg")
+        assert caught.value.message == f"nobody in this gallery is called {name!r}"
+        assert caught.value.remedy == remedy
+
+    def test_unknown_where_nobody_is_enrolled(self, recognizer: Recognizer, photos: Path):
+        with MemoryGallery() as gallery, pytest.raises(UnknownPersonError):
+            recognizer.verify_claim(gallery, "Joe Biden", photos / "obama2.jpg")
 
     def test_no_face(self, recognizer: Recognizer, people, photos: Path):
         with pytest.raises(NoFaceError):

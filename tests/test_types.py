@@ -178,6 +178,11 @@ class TestEmbedding:
         with pytest.raises(RangeError, match=f"must have unit length, got {length}"):
             Embedding(vector, SPACE)
 
+    @pytest.mark.parametrize("raw_norm", [0.0, -1.0, NAN, INF])
+    def test_a_raw_norm_that_is_no_length(self, raw_norm):
+        with pytest.raises(RangeError, match="a raw norm must be finite and positive, got"):
+            Embedding([1.0, 0.0], SPACE, raw_norm)
+
     def test_other_space_names_both(self):
         other = dataclasses.replace(SPACE, preprocessing="dlib-5+mirror")
         with pytest.raises(SpaceMismatchError) as caught:
@@ -228,3 +233,14 @@ class TestEveryValue:
         again = pickle.loads(pickle.dumps(value))  # noqa: S301 - our own bytes
         assert type(again) is type(value)
         assert repr(again) == repr(value)
+
+
+def test_visible_area_counts_only_what_is_inside() -> None:
+    frame = Frame(np.zeros((100, 200, 3), np.uint8))
+    points = Landmarks(np.array([[1, 1], [2, 1], [1.5, 2], [1, 3], [2, 3]], np.float32))
+    inside = Face(Box(10, 20, 60, 80), 1.0, points, frame)
+    cut = Face(Box(-90, 50, 10, 150), 1.0, points, frame)
+    outside = Face(Box(-50, 0, -10, 40), 1.0, points, frame)
+    assert inside.visible_area_px == 50 * 60
+    assert cut.visible_area_px == 10 * 50
+    assert outside.visible_area_px == 0.0

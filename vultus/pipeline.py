@@ -85,7 +85,7 @@ class Recognizer:
         Args:
             image: Path, bytes, data URI, binary file, (h, w, 3) uint8 RGB array, Pillow image
                 or `Frame`.
-            largest: Keep only the face with the largest box.
+            largest: Keep only the face that covers most of the picture.
             any_turn: Unless an upright face is found beyond doubt, look at quarter turns as well.
 
         Returns:
@@ -324,7 +324,7 @@ def _card(registry: Registry, name: str, kind: str) -> ModelCard:
 
 
 def _largest(faces: Sequence[Face]) -> Face:
-    return max(faces, key=lambda face: face.box.area_px)
+    return max(faces, key=lambda face: face.visible_area_px)
 
 
 def _digest(face: Face) -> str:

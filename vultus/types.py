@@ -153,6 +153,17 @@ class Face:
         if not 0.0 <= self.score <= 1.0:
             raise RangeError(f"a face's score must lie in [0, 1], got {self.score}")
 
+    @property
+    def visible_area_px(self) -> float:
+        """Area of the box's part inside the picture, in square pixels.
+
+        What "the largest face" goes by: of somebody cut off by the edge, most of a large box
+        may lie outside.
+        """
+        width = min(self.box.x2, self.frame.width_px) - max(self.box.x1, 0.0)
+        height = min(self.box.y2, self.frame.height_px) - max(self.box.y1, 0.0)
+        return max(width, 0.0) * max(height, 0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingSpace:

@@ -17,6 +17,7 @@ if not BENCHMARKS.is_dir():
 sys.path.append(str(BENCHMARKS))
 
 import common  # noqa: E402
+import conditions  # noqa: E402
 import identify  # noqa: E402
 import memory  # noqa: E402
 import table  # noqa: E402
@@ -109,8 +110,8 @@ def test_absent_data_and_peers_are_named(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_conditions_name_machine_versions_and_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(common, "dlib_build", lambda: None)
-    found = common.conditions()
+    monkeypatch.setattr(conditions, "dlib_build", lambda: None)
+    found = conditions.conditions()
     assert found["cores"] >= 1
     assert {"vultus", "numpy", "onnxruntime"} <= set(found["packages"])
     assert found["date"].endswith("+00:00")
@@ -122,10 +123,10 @@ def test_commit_is_unknown_without_git(monkeypatch: pytest.MonkeyPatch) -> None:
     def absent(*_: str) -> str:
         raise FileNotFoundError("git")
 
-    monkeypatch.setattr(common, "_git", absent)
-    assert common.commit() == "unknown"
-    monkeypatch.setattr(common, "_git", lambda *a: "abc" if a[0] == "rev-parse" else " M x")
-    assert common.commit() == "abc+changes"
+    monkeypatch.setattr(conditions, "_git", absent)
+    assert conditions.commit() == "unknown"
+    monkeypatch.setattr(conditions, "_git", lambda *a: "abc" if a[0] == "rev-parse" else " M x")
+    assert conditions.commit() == "abc+changes"
 
 
 def test_progress_hands_everything_on(capsys: pytest.CaptureFixture[str]) -> None:
@@ -138,7 +139,7 @@ def run_suite(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Callable[..., dict[str, Any] | None]]:
     """Run `main` with a suite, and read what it wrote."""
-    monkeypatch.setattr(common, "dlib_build", lambda: None)
+    monkeypatch.setattr(conditions, "dlib_build", lambda: None)
 
     def run(suite: Callable[[Report, Options], None], *arguments: str) -> dict[str, Any] | None:
         monkeypatch.setattr(sys, "argv", ["x", "--out", str(tmp_path), *arguments])

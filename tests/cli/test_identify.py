@@ -143,7 +143,14 @@ class TestForPeople:
         threshold = recognizer.threshold
         assert lines[5] == (
             "5 pictures: Barack Obama in 3, Joe Biden in 1; 2 unknown faces, 0 failed. "
-            f"Threshold {threshold.value:.4f} ({threshold.policy}: {threshold.source})"
+            f"Threshold {threshold.value:.4f}: {threshold.fmr:.2%} of pairs of strangers pass "
+            f"({threshold.policy})."
+        )
+
+    def test_a_threshold_of_ones_own(self, vultus, known: Path, photos: Path):
+        ended = vultus("identify", known, photos / "rocket.jpg", "--threshold", "0.5")
+        assert ended.out.splitlines()[-1].endswith(
+            "Threshold 0.5000: given by you, its error rates are unknown."
         )
 
     def test_a_person_twice_on_one_photo_counts_once(

@@ -108,16 +108,9 @@ class TestErrors:
         ],
         ids=lambda value: value if isinstance(value, str) else " ".join(value),
     )
-    @pytest.mark.parametrize("command", ["compare", "verify", "identify"])
-    def test_options(self, vultus, samples: Path, command, options, code):
+    def test_options(self, vultus, samples: Path, options, code):
         photo = samples / "photos" / "obama2.jpg"
-        known = samples / "known"
-        arguments = {
-            "compare": [photo, photo],
-            "verify": [known, "Joe Biden", photo],
-            "identify": [known, photo],
-        }[command]
-        ended = vultus(command, *arguments, *options, "--json")
+        ended = vultus("compare", photo, photo, *options, "--json")
         assert ended.code == 4
         (line,) = ended.out.splitlines()
         error = json.loads(line)["error"]
@@ -125,6 +118,15 @@ class TestErrors:
         assert f"error {code}: " in ended.err
         first = ended.err.splitlines()[0].removeprefix(f"error {code}: ")
         assert error["message"].startswith(first)
+
+    @pytest.mark.parametrize("command", ["verify", "identify"])
+    @pytest.mark.parametrize("policy", ["fmr=1e-9", "7"])
+    def test_an_unknown_policy_is_told_before_any_work(self, vultus, command, policy):
+        arguments = ["gone", "Joe", "gone.jpg"] if command == "verify" else ["gone", "gone.jpg"]
+        ended = vultus(command, *arguments, "--threshold", policy)
+        assert ended.code == 4
+        code = "value-range" if policy == "7" else "card-invalid"
+        assert ended.err.startswith(f"error {code}: ")
 
     def test_the_remedy_has_a_line_of_its_own(self, vultus, samples: Path):
         photo = samples / "photos" / "obama2.jpg"

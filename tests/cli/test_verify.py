@@ -82,7 +82,8 @@ def test_somebody_unknown(vultus, gallery: Path, photos: Path, name):
     ended = vultus("verify", gallery, name, photos / "obama2.jpg", "--json")
     assert ended.code == 4
     assert json.loads(ended.out)["error"]["code"] == "person-unknown"
-    assert ended.err.startswith("error person-unknown: ")
+    assert ended.err.startswith("error person-unknown: nobody in this gallery is called ")
+    assert ("did you mean 'Barack Obama'?" in ended.err) == (name == "Barak Obama")
 
 
 def test_no_face(vultus, gallery: Path, photos: Path):

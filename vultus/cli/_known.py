@@ -91,7 +91,7 @@ def _enroll_tree(
             if len(faces) > 1:
                 warn(f"{name}: {path} shows {len(faces)} faces; the largest is taken")
             try:
-                found.enroll(gallery, name, max(faces, key=lambda face: face.box.area_px))
+                found.enroll(gallery, name, max(faces, key=lambda face: face.visible_area_px))
             except DuplicateSampleError:
                 warn(f"{name}: {path} is the same picture as another; it is left out")
             except InputError as error:  # a folder's name that no person can have, say

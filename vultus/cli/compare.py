@@ -67,7 +67,7 @@ def one_face(found: Recognizer, path: Path) -> tuple[Face, int]:
     faces = found.detect(path)
     if not faces:
         raise NoFaceError(f"{path} must show a face, none was found", path=str(path))
-    return max(faces, key=lambda face: face.box.area_px), len(faces)
+    return max(faces, key=lambda face: face.visible_area_px), len(faces)
 
 
 def decision_object(decision: Decision) -> dict[str, object]:
