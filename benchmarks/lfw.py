@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 LISTS = {"devTrain": "pairsDevTrain.txt", "devTest": "pairsDevTest.txt"}
 DEFAULT = "dlib-resnet-v1"
-TARGETS = {"one pass": 0.983, "mirror mean": 0.986}  
+TARGETS = {"one pass": 0.983, "mirror mean": 0.986}
 # LFW's pictures are a Viola-Jones face box, enlarged 2.2 times about its centre and scaled to
 # 250 px (Huang et al. 2007, section on how the pictures were made).
 FACE_SHARE = 1 / 2.2

@@ -173,7 +173,7 @@ class EmbeddingSpace:
         model: Name of the model's card.
         digest: SHA-256 of its weight, 64 hexadecimal digits.
         dimension: Length of the vector.
-        preprocessing: Alignment and test-time augmentation, for example ``dlib-5+mirror``.
+        preprocessing: Alignment and test-time augmentation, for example ``dlib-10+mirror``.
     """
 
     model: str
@@ -242,7 +242,7 @@ class Threshold:
 
     Attributes:
         value: Cosine in [-1, 1].
-        policy: How it was chosen, for example ``fmr=1e-3`` or ``user``.
+        policy: How it was chosen, for example ``fmr=5e-3`` or ``user``.
         source: Data set and protocol it was measured on.
         fmr: False match rate measured there, or ``None`` when unknown.
         fnmr: False non-match rate measured there, or ``None`` when unknown.

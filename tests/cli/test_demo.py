@@ -52,7 +52,7 @@ def test_output_for_people(done: tuple[Path, Result]) -> None:
     assert "nearest: Joe Biden" in " ".join(text.split())
     assert "no face found" in rows["rocket.jpg"]
     assert "Joe Biden" in rows["wall.jpg"]
-    assert "policy fmr=1e-3: 0.1 % of pairs of strangers pass" in text
+    assert "policy fmr=5e-3: 0.50% of pairs of strangers pass" in text
     assert "vultus identify KNOWN PHOTOS" in text
     assert "vultus compare A.jpg B.jpg" in text
     assert str(folder / "contact-sheet.jpg") in text

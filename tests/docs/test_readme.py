@@ -212,7 +212,7 @@ def test_the_threshold_shown_is_the_default_one() -> None:
         for number in re.findall(r"(?:≥|<|Threshold) ([\d.]+)", block.text)
     ]
     assert set(shown) == {round(default.value, 4)}
-    answers = [json.loads(b.text) for b in blocks(CLI) if '"policy": "fmr=1e-3"' in b.text]
+    answers = [json.loads(b.text) for b in blocks(CLI) if '"policy": "fmr=5e-3"' in b.text]
     assert {answer["threshold"] for answer in answers} == {default.value}
 
 

@@ -74,7 +74,7 @@ def test_compare(tmp_path: Path) -> None:
     verdict, similarity, source = run("02_compare.py", tmp_path).splitlines()
     assert verdict == "the same person"
     assert numbers(similarity)[0] == pytest.approx(0.969, abs=0.01)
-    assert "(fmr=1e-3)" in similarity
+    assert "(fmr=5e-3)" in similarity
     assert source.startswith("measured on: ")
 
 

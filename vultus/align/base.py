@@ -20,7 +20,7 @@ class Aligner(Protocol):
 
     @property
     def name(self) -> str:
-        """Part of the embedding space's identity, for example ``dlib-5``."""
+        """Part of the embedding space's identity, for example ``dlib-10``."""
         ...
 
     @property

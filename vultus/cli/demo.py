@@ -177,12 +177,10 @@ def _print_table(answers: list[_Answer], threshold: Threshold) -> None:
         for row in _rows(answer):
             table.add_row(*row)
     console.print(table)
-    strangers = (
-        "" if threshold.fmr is None else f": {100 * threshold.fmr:g} % of pairs of strangers pass"
-    )
+    strangers = "" if threshold.fmr is None else f"{threshold.fmr:.2%} of pairs of strangers pass; "
     console.print(
-        f"[dim]Threshold {threshold.value:.4f}, policy {safe(threshold.policy)}{strangers} "
-        f"(measured: {safe(threshold.source)})[/]",
+        f"[dim]Threshold {threshold.value:.4f}, policy {safe(threshold.policy)}: {strangers}"
+        "`vultus models show dlib-resnet-v1` tells where it was measured.[/]",
         soft_wrap=True,
     )
 

@@ -189,12 +189,12 @@ class CardThreshold(_Record):
     """A measured threshold.
 
     Attributes:
-        policy: How it was chosen, for example ``fmr=1e-3``.
+        policy: How it was chosen, for example ``fmr=5e-3``.
         value: Cosine in [-1, 1] from which two faces are called the same.
         fmr: False match rate measured at `value`.
         fnmr: False non-match rate measured at `value`.
         source: Data set, protocol and date of the measurement.
-        preprocessing: The embedding space's preprocessing, for example ``dlib-5+mirror``.
+        preprocessing: The embedding space's preprocessing, for example ``dlib-10+mirror``.
     """
 
     policy: _Text
