@@ -17,7 +17,7 @@ from vultus.samples import EXPECTED, known_dir, photos_dir
 from vultus.sources import people_tree
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLES = ROOT / "vultus" / "samples"
+SAMPLES = known_dir().parent  # as installed
 PACKAGES = os.environ.get("VULTUS_TEST_PACKAGES")
 sys.path.insert(0, str(ROOT / "scripts"))
 
