@@ -14,15 +14,16 @@ help:
 	@echo "make bench  run the benchmarks and print their table"
 	@echo "make clean  remove what these commands made"
 
-$(BIN)/python:
+$(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "vultus needs Python 3.11 or newer; name one: make PYTHON=python3.12 demo" >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "no virtual environment could be made; on Debian: apt install python3-venv" >&2; \
 	    rm -rf $(VENV); exit 1; }
+	@touch $@
 
 # The wheel is built and installed as a user would get it, so the tests run against that.
-$(VENV)/.installed: $(BIN)/python $(WHEEL_INPUTS)
+$(VENV)/.installed: $(VENV)/.made $(WHEEL_INPUTS)
 	@echo "installing vultus into $(VENV) …"
 	@rm -rf $(VENV)/dist
 	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir $(VENV)/dist .
@@ -44,11 +45,12 @@ check: $(VENV)/.tested
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(ls $(VENV)/dist/*.whl)[dev]"
 	@PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
 
-dev: $(BIN)/python
+dev: $(VENV)/.made
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[dev,heic,convert]"
 
 bench: $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps face_recognition==1.3.0
 	@$(BIN)/python benchmarks/run_all.py
 
 clean:

@@ -20,6 +20,7 @@ from vultus.errors import (
     DegenerateLandmarksError,
     DtypeError,
     DuplicateSampleError,
+    GalleryError,
     GalleryFileError,
     ImageDamagedError,
     ImageNotFoundError,
@@ -495,13 +496,16 @@ class TestLoad:
         with pytest.raises(RangeError):
             load(**options)
 
-    def test_threshold_is_asked_for_when_needed(self, photos: Path):
-        v = load(threshold="fmr=1e-9")
-        assert len(v.detect(photos / "astronaut.png")) == 1
+    def test_an_unknown_threshold_is_told_at_once(self):
         with pytest.raises(CardError, match=r"no threshold 'fmr=1e-9' was measured"):
-            _ = v.threshold
+            load(threshold="fmr=1e-9")
         with pytest.raises(RangeError):
-            _ = load(threshold=3.0).threshold
+            load(threshold=3.0)
+        assert load(threshold=np.float32(0.5)).threshold.value == 0.5
+
+    def test_memory_by_name_is_refused(self, samples: Path, recognizer: Recognizer):
+        with pytest.raises(GalleryError, match="would be gone"):
+            recognizer.enroll(":memory:", "Joe", samples / "known" / "Joe Biden.jpg")
 
     def test_threads(self, photos: Path, recognizer: Recognizer):
         v = load(threads=2)

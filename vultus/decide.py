@@ -32,7 +32,7 @@ def threshold_for(
         RangeError: A number outside [-1, 1].
         CardError: The card lists no such policy for this space; nothing is made up.
     """
-    if isinstance(policy, (int, float)) and not isinstance(policy, bool):
+    if isinstance(policy, (int, float, np.floating)) and not isinstance(policy, bool):
         if not np.isfinite(policy):
             raise RangeError(f"a threshold is a cosine in [-1, 1], got {policy}")
         return Threshold(float(policy), "user", "given by the caller", None, None, space.id)

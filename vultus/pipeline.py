@@ -16,14 +16,14 @@ from vultus.align import Aligner, aligner_for
 from vultus.decide import DEFAULT_POLICY, decide, threshold_for
 from vultus.detect import Detector, Mtcnn, MtcnnOptions, detect_any_turn
 from vultus.embed import Embedder, OnnxEmbedder
-from vultus.errors import CardError, NoFaceError, SeveralFacesError
+from vultus.errors import CardError, GalleryError, NoFaceError, SeveralFacesError
 from vultus.gallery import Gallery, NewSample, open_gallery, unknown_person_error
 from vultus.models import ModelCard, Registry, Store, space_of
 from vultus.runtime import SessionOptions, default_threads
 from vultus.sources import ImageSource, Limits, load_frame
 from vultus.types import Decision, Embedding, Face, Identification, Threshold
 
-__all__ = ["Recognizer", "load"]
+__all__ = ["Recognizer", "largest_face", "load"]
 
 T = TypeVar("T")
 GalleryLike: TypeAlias = Gallery | str | os.PathLike[str]
@@ -96,7 +96,7 @@ class Recognizer:
         """
         frame = load_frame(image, limits=self._limits)
         faces = detect_any_turn(self.detector, frame) if any_turn else self.detector.detect(frame)
-        return [_largest(faces)] if largest and faces else faces
+        return [largest_face(faces)] if largest and faces else faces
 
     @overload
     def embed(self, face: Face) -> Embedding: ...
@@ -160,12 +160,26 @@ class Recognizer:
             SpaceMismatchError: The gallery was made with another model.
         """
         pictures = list(images) if isinstance(images, (list, tuple)) else [images]
-        samples = []
-        for picture in pictures:  # one by one, so that no more than one is held in memory
-            face = self._one_face(picture, largest=largest)
-            samples.append(NewSample(name, self.embed(face), _digest(face), face.frame.source))
+        # One by one, so that no more than one picture is held in memory.
+        samples = [self.sample(name, picture, largest=largest) for picture in pictures]
         with _opened(gallery) as opened:
             return opened.add_many(samples)
+
+    def sample(self, name: str, image: Picture, *, largest: bool = False) -> NewSample:
+        """Make one picture of a person ready for a gallery, without adding it.
+
+        Args:
+            name: The person.
+            image: A picture or a face.
+            largest: As in `enroll`.
+
+        Raises:
+            NoFaceError: The picture shows no face.
+            SeveralFacesError: It shows several and `largest` is false.
+            RangeError: Nobody can have this name.
+        """
+        face = self._one_face(image, largest=largest)
+        return NewSample(name, self.embed(face), _digest(face), face.frame.source)
 
     def identify(
         self,
@@ -241,7 +255,7 @@ class Recognizer:
                 path=frame.source,
                 actual=len(faces),
             )
-        return _largest(faces)
+        return largest_face(faces)
 
 
 def load(
@@ -284,8 +298,15 @@ def load(
         raise CardError(f"the card of {embedder!r} lacks an [embedding] table")
     alignment = embedder_card.embedding.alignment
     options = SessionOptions(threads=default_threads() if threads is None else threads)
-    mtcnn = MtcnnOptions(min_face_px=min_face_px)
+    spec = detector_card.detector
+    mtcnn = MtcnnOptions(
+        min_face_px=min_face_px,
+        thresholds=(0.6, 0.7, spec.score_threshold),  # of the first two nets, as published
+        overlap=spec.nms_iou,
+    )
     space = space_of(embedder_card, mirror=mirror)
+    if threshold != DEFAULT_POLICY:  # told now, not after the work; a model without needs none
+        threshold_for(embedder_card, space, threshold)
     return Recognizer(
         lambda: Mtcnn.from_card(detector_card, store, options, mtcnn),
         lambda: aligner_for(alignment, registry, store),
@@ -323,7 +344,8 @@ def _card(registry: Registry, name: str, kind: str) -> ModelCard:
     return card
 
 
-def _largest(faces: Sequence[Face]) -> Face:
+def largest_face(faces: Sequence[Face]) -> Face:
+    """The face that covers most of its picture, what lies outside not counted."""
     return max(faces, key=lambda face: face.visible_area_px)
 
 
@@ -336,6 +358,11 @@ def _digest(face: Face) -> str:
 
 @contextmanager
 def _opened(gallery: GalleryLike, *, create: bool = True) -> Iterator[Gallery]:
+    if gallery == ":memory:":
+        raise GalleryError(
+            "':memory:' would be gone after this call",
+            remedy='open it first, gallery = vultus.open_gallery(":memory:"), and hand that over',
+        )
     if isinstance(gallery, (str, os.PathLike)):
         with open_gallery(gallery, create=create) as opened:
             yield opened

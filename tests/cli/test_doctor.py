@@ -13,7 +13,7 @@ from vultus.models import Store
 
 CHECKS = [
     "versions", "weights", "providers", "threads", "exif", "detector", "embedder",
-    "colour-order", "alignment",
+    "colour-order", "landmarks", "alignment", "pipeline",
 ]  # fmt: skip
 
 Checks = dict[str, tuple[bool, str]]

@@ -160,11 +160,30 @@ class TestErrors:
 
     def test_an_unexpected_failure_is_not_hidden(self, monkeypatch, samples: Path):
         def broken(*_: object, **__: object) -> None:
-            raise PermissionError(13, "not allowed", "/somewhere")
+            raise ZeroDivisionError
 
         monkeypatch.setattr("vultus.pipeline.load", broken)
-        with pytest.raises(PermissionError):
+        with pytest.raises(ZeroDivisionError):
             main(["detect", str(samples / "photos" / "rocket.jpg")])
+
+    def test_a_path_that_the_system_refuses(self, monkeypatch, samples: Path, capsys):
+        def refused(*_: object, **__: object) -> None:
+            raise PermissionError(13, "not allowed", "/somewhere")
+
+        monkeypatch.setattr("vultus.pipeline.load", refused)
+        with pytest.raises(SystemExit) as ended:
+            main(["detect", str(samples / "photos" / "rocket.jpg")])
+        assert ended.value.code == 4
+        assert "error input: /somewhere: not allowed" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        "arguments", [["detect", "x" * 300], ["identify", "x" * 300, "y"]]
+    )
+    def test_names_that_cannot_be(self, vultus, arguments: list[str]):
+        ended = vultus(*arguments)
+        assert ended.code == 4
+        assert ended.err.startswith("error ")
+        assert "Traceback" not in ended.err
 
 
 @POSIX

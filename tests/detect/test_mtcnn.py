@@ -44,7 +44,7 @@ class TestOptions:
     def test_min_face(self, value):
         with pytest.raises(RangeError) as caught:
             MtcnnOptions(min_face_px=value)
-        assert caught.value.message == f"min_face_px must be at least 12, got {value}"
+        assert caught.value.message == f"min_face_px must be finite and at least 12, got {value}"
         assert caught.value.remedy == "enlarge the picture to find smaller faces"
 
     @pytest.mark.parametrize(

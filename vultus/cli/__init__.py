@@ -14,7 +14,7 @@ import typer
 
 from vultus.cli import compare, demo, detect, doctor, enroll, identify, models, verify
 from vultus.cli._output import EXIT_FAILED, EXIT_INTERRUPTED, fail
-from vultus.errors import OutputError, VultusError
+from vultus.errors import InputError, OutputError, VultusError
 
 __all__ = ["app", "main"]
 
@@ -78,10 +78,9 @@ def main(argv: list[str] | None = None) -> NoReturn:
     except VultusError as error:
         code = _failed(error, arguments)
     except OSError as error:
-        if error.filename is not None:
-            raise
-        told = OutputError(f"the result cannot be written: {error.strerror or error}")
-        code = _without_stdout(_failed(told, []))
+        code = _failed_by_system(error, arguments)
+    except RuntimeError as error:  # links that lead in circles; "~name" without such a user
+        code = _failed(InputError(str(error), remedy="check the paths"), arguments)
     if code == EXIT_INTERRUPTED:
         typer.echo("interrupted; nothing was left half-written", err=True)
     sys.exit(code)
@@ -92,6 +91,18 @@ def _failed(error: VultusError, arguments: list[str]) -> int:
         print(json.dumps({"error": {"code": error.code, "message": str(error)}}))  # noqa: T201
     fail(error)
     return EXIT_FAILED
+
+
+def _failed_by_system(error: OSError, arguments: list[str]) -> int:
+    reason = error.strerror or str(error)
+    if error.filename is None:  # standard output itself: a full disk, say
+        told = OutputError(f"the result cannot be written: {reason}")
+        return _without_stdout(_failed(told, []))
+    path = os.fsdecode(error.filename)
+    told_of_path = InputError(
+        f"{path}: {reason}", remedy="check the path and its permissions", path=path
+    )
+    return _failed(told_of_path, arguments)
 
 
 def _without_stdout(code: int) -> int:

@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vultus.cli._output import warn, with_progress
 from vultus.errors import (
     DuplicateSampleError,
     EmptyGalleryError,
-    InputError,
     ModelError,
     NoFaceError,
     VultusError,
 )
 
 if TYPE_CHECKING:
-    from vultus.gallery import Gallery
+    from vultus.gallery import Gallery, NewSample
     from vultus.pipeline import Recognizer
-    from vultus.types import Face
 
 __all__ = ["known_people"]
+
+
+class Known(NamedTuple):
+    """Who is known.
+
+    Attributes:
+        gallery: Open.
+        failed: How many pictures of a folder could not be used.
+    """
+
+    gallery: Gallery
+    failed: int
 
 
 @contextmanager
 def known_people(
     source: Path, found: Recognizer, *, jobs: int = 1, shown: bool = False
-) -> Iterator[Gallery]:
+) -> Iterator[Known]:
     """Open a gallery file, or enrol a folder of people in memory.
 
     In a folder, the largest face of each picture counts; a picture that cannot be used is
@@ -49,56 +60,57 @@ def known_people(
     from vultus.gallery import MemoryGallery, open_gallery
     from vultus.gallery.base import check_space
 
-    if source.is_dir():
+    if os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises for some names
         with MemoryGallery() as gallery:
-            _enroll_tree(source, found, gallery, jobs=jobs, shown=shown)
-            yield gallery
+            failed = _enroll_tree(source, found, gallery, jobs=jobs, shown=shown)
+            yield Known(gallery, failed)
     else:
         with open_gallery(source, create=False) as gallery:
             if len(gallery) == 0:
                 raise EmptyGalleryError(f"nobody is enrolled in {source}", path=str(source))
             if gallery.space is not None:
                 check_space(gallery.space, found.embedder.space)
-            yield gallery
+            yield Known(gallery, 0)
 
 
-def _enroll_tree(
-    root: Path, found: Recognizer, gallery: Gallery, *, jobs: int, shown: bool
-) -> None:
+def _enroll_tree(root: Path, found: Recognizer, gallery: Gallery, *, jobs: int, shown: bool) -> int:
+    """Enrol everybody; returns how many pictures could not be used."""
+    from vultus.pipeline import largest_face
     from vultus.runtime import ordered_map
     from vultus.sources import people_tree
 
     pairs = [(name, path) for name, paths in people_tree(root) for path in paths]
 
-    def one(pair: tuple[str, Path]) -> tuple[str, Path, list[Face] | VultusError]:
+    def one(pair: tuple[str, Path]) -> tuple[str, Path, int, NewSample | VultusError]:
         name, path = pair
         try:
             faces = found.detect(path)
             if not faces:
                 raise NoFaceError(f"{path} shows no face", path=str(path))
+            return name, path, len(faces), found.sample(name, largest_face(faces))
         except ModelError:  # would fail for every picture
             raise
-        except VultusError as error:
-            return name, path, error
-        return name, path, faces
+        except VultusError as error:  # also a folder's name that no person can have
+            return name, path, 0, error
 
+    failed = 0
     results = ordered_map(one, pairs, jobs)
     with with_progress(results, len(pairs), "enrolling", shown=shown) as counted:
-        for name, path, faces in counted:
-            if isinstance(faces, VultusError):
-                warn(f"{name}: {faces.message} [{faces.code}]; this picture is left out")
+        for name, path, faces, sample in counted:
+            if isinstance(sample, VultusError):
+                warn(f"{name}: {sample.message} [{sample.code}]; this picture is left out")
+                failed += 1
                 continue
-            if len(faces) > 1:
-                warn(f"{name}: {path} shows {len(faces)} faces; the largest is taken")
+            if faces > 1:
+                warn(f"{name}: {path} shows {faces} faces; the largest is taken")
             try:
-                found.enroll(gallery, name, max(faces, key=lambda face: face.visible_area_px))
+                gallery.add_many([sample])
             except DuplicateSampleError:
                 warn(f"{name}: {path} is the same picture as another; it is left out")
-            except InputError as error:  # a folder's name that no person can have, say
-                warn(f"{name}: {error.message} [{error.code}]; this picture is left out")
     if len(gallery) == 0:
         raise EmptyGalleryError(
             f"no picture in {root} could be enrolled",
             remedy="see the warnings above; each person needs one picture with a clear face",
             path=str(root),
         )
+    return failed

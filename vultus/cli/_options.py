@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 
 import typer
 
-from vultus.cli._output import with_progress
-from vultus.errors import ImageNotFoundError, ModelError, VultusError
+from vultus.cli._output import err, with_progress
+from vultus.errors import (
+    GalleryFileError,
+    ImageNotFoundError,
+    ModelError,
+    OutputError,
+    SpaceMismatchError,
+    VultusError,
+)
 
 if TYPE_CHECKING:
     from vultus.pipeline import Recognizer
@@ -18,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_POLICY",
+    "HOPELESS",
     "AnyTurn",
     "Csv",
     "Done",
@@ -28,6 +37,7 @@ __all__ = [
     "MinFace",
     "Mirror",
     "ThresholdOption",
+    "job_count",
     "pictures",
     "recognizer",
 ]
@@ -94,6 +104,10 @@ def recognizer(
     )
 
 
+HOPELESS = (ModelError, GalleryFileError, SpaceMismatchError)
+"""What fails for one picture of a job would fail for every other."""
+
+
 class Done(NamedTuple):
     """One picture worked on.
 
@@ -116,7 +130,8 @@ def job_count(paths: list[Path], jobs: int) -> int:
     """How many pictures to work on at a time: one for a single file."""
     from vultus.runtime import default_threads
 
-    if len(paths) == 1 and not paths[0].is_dir() and "*" not in str(paths[0]):
+    # os.path, because the methods of Path raise for some names.
+    if len(paths) == 1 and not os.path.isdir(paths[0]) and "*" not in str(paths[0]):  # noqa: PTH112
         return 1
     return jobs or default_threads()
 
@@ -129,6 +144,7 @@ def pictures(
     shown: bool,
     label: str,
     drawn: Path | None = None,
+    draw: Callable[[Done], None] | None = None,
 ) -> Iterator[Done]:
     """Run `work` over every picture of files, folders and patterns, in order.
 
@@ -142,9 +158,12 @@ def pictures(
         shown: Whether to show progress on a terminal.
         label: What the progress bar says.
         drawn: Folder the command draws into; left out of the walk of a folder around it.
+        draw: Draws a picture that was worked on; what hinders that becomes its error.
 
     Raises:
         ModelError: A model cannot be used at all.
+        GalleryFileError: The gallery cannot.
+        SpaceMismatchError: It was made with another model.
     """
     from vultus.runtime import ordered_map
     from vultus.sources import load_frame
@@ -156,28 +175,39 @@ def pictures(
         try:
             frame = load_frame(path)
             faces, value = work(frame)
-        except ModelError:  # would fail for every picture
+        except HOPELESS:
             raise
         except VultusError as error:
             return Done(path, frame, [], None, error)
         return Done(path, frame, faces, value, None)
 
+    shown = shown and err.is_terminal
     total = sum(1 for _ in _listed(paths, drawn)) if shown else None
     results = ordered_map(one, _listed(paths, drawn), jobs)
     with with_progress(results, total, label, shown=shown and total != 1) as counted:
-        yield from counted
+        for done in counted:
+            yield done if draw is None or done.error else _drawn(done, draw)
+
+
+def _drawn(done: Done, draw: Callable[[Done], None]) -> Done:
+    try:
+        draw(done)
+    except OutputError as error:
+        return done._replace(error=error)
+    return done
 
 
 def _listed(paths: list[Path], drawn: Path | None) -> Iterator[Path | Done]:
     """The pictures that the arguments name; in place of those that name none, why."""
     from vultus.sources import expand
 
-    own = drawn.resolve() if drawn else None
+    own = Path(os.path.realpath(drawn)) if drawn else None
     for path in paths:
-        around = own is not None and not path.resolve().is_relative_to(own)
+        around = own is not None and not Path(os.path.realpath(path)).is_relative_to(own)
         try:
             for picture in expand([path]):
-                if own is None or not around or not picture.parent.resolve().is_relative_to(own):
+                folder = Path(os.path.realpath(picture.parent))
+                if own is None or not around or not folder.is_relative_to(own):
                     yield picture
         except ImageNotFoundError as error:
             yield Done(path, None, [], None, error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
@@ -54,6 +55,8 @@ EXIT_INTERRUPTED = 130
 
 out = Console(highlight=False, emoji=False)
 err = Console(stderr=True, highlight=False, emoji=False)
+if out.is_terminal and err.is_terminal:
+    err = out  # one console, so that lines go above a progress bar and not through it
 
 T = TypeVar("T")
 
@@ -74,10 +77,18 @@ def fail(error: VultusError) -> None:
         err.print(f"  [dim]→[/] {safe(error.remedy)}", soft_wrap=True)
 
 
-def end(failed: int, count: int) -> None:
-    """End the command with the exit code for `failed` of `count` pictures; 0 when none failed."""
-    if failed:
-        raise typer.Exit(EXIT_FAILED if failed == count else EXIT_SOME_FAILED)
+def end(failed: int, count: int, *, others: int = 0) -> None:
+    """End the command with the exit code for `failed` of `count` pictures; 0 when none failed.
+
+    Args:
+        failed: Pictures that could not be worked on.
+        count: All of them.
+        others: Pictures of known people that could not be used.
+    """
+    if failed and failed == count:
+        raise typer.Exit(EXIT_FAILED)
+    if failed or others:
+        raise typer.Exit(EXIT_SOME_FAILED)
 
 
 def warn(message: str) -> None:
@@ -157,7 +168,9 @@ def with_progress(
 
 
 class OutputFolder:
-    """A folder for pictures named after their sources, no two alike, and never for the sources.
+    """A folder for pictures named after their sources, no two alike.
+
+    Only what vultus drew itself is ever replaced: any other file in the folder keeps its name.
 
     Args:
         path: Made when absent.
@@ -180,14 +193,30 @@ class OutputFolder:
         Raises:
             OutputError: The source lies in this very folder, where it might be overwritten.
         """
-        if Path(source).parent.resolve() == self.path.resolve():
+        if os.path.realpath(Path(source).parent) == os.path.realpath(self.path):
             raise OutputError(
                 f"{source} lies in {self.path} itself, where drawing might overwrite it",
                 remedy="draw into another folder",
                 path=str(source),
             )
         stem, number = Path(source).stem or "picture", 1
-        while (name := f"{stem}.jpg" if number == 1 else f"{stem}-{number}.jpg") in self._taken:
+        while True:
+            name = f"{stem}.jpg" if number == 1 else f"{stem}-{number}.jpg"
+            if name.casefold() not in self._taken and _may_write(self.path / name):
+                break
             number += 1
-        self._taken.add(name)
+        self._taken.add(name.casefold())
         return self.path / name
+
+
+def _may_write(path: Path) -> bool:
+    """Whether there is no such file, or one that vultus drew."""
+    from vultus.draw import MADE_BY
+
+    try:
+        with path.open("rb") as file:
+            return MADE_BY in file.read(4096)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False

@@ -64,10 +64,12 @@ def one_face(found: Recognizer, path: Path) -> tuple[Face, int]:
     Raises:
         NoFaceError: It shows none.
     """
+    from vultus.pipeline import largest_face
+
     faces = found.detect(path)
     if not faces:
         raise NoFaceError(f"{path} must show a face, none was found", path=str(path))
-    return max(faces, key=lambda face: face.visible_area_px), len(faces)
+    return largest_face(faces), len(faces)
 
 
 def decision_object(decision: Decision) -> dict[str, object]:

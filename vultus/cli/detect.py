@@ -61,6 +61,7 @@ def detect(
         shown=not (json or csv),
         label="detecting",
         drawn=draw,
+        draw=(lambda done: _draw(done, folder)) if folder else None,
     ):
         count, faces, failed = count + 1, faces + len(done.faces), failed + bool(done.error)
         if json:
@@ -69,8 +70,6 @@ def detect(
             _print_rows(done)
         else:
             _print_lines(done)
-        if folder and done.frame and not done.error:
-            _draw(done, folder)
     if not (json or csv) and count != 1:
         out.print(f"[dim]{count} pictures, {faces} faces, {failed} failed[/]")
     end(failed, count)

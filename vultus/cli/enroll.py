@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vultus.cli._options import Embedder, Json, MinFace, Mirror, recognizer
+from vultus.cli._options import HOPELESS, Embedder, Json, MinFace, Mirror, recognizer
 from vultus.cli._output import (
     end,
     error_object,
@@ -57,6 +57,8 @@ def enroll(
             samples: list[int] = []
             try:
                 samples = found.enroll(opened, name, path, largest=largest)
+            except HOPELESS:
+                raise
             except VultusError as refused:
                 error = refused
                 failed += 1

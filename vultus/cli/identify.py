@@ -71,7 +71,7 @@ def identify(
     quiet = json or csv
     seen: Counter[str] = Counter()
     failed = count = strangers = 0
-    with known_people(known, found, jobs=workers, shown=not quiet) as gallery:
+    with known_people(known, found, jobs=workers, shown=not quiet) as (gallery, unusable):
 
         def work(frame: Frame) -> tuple[list[Face], object]:
             faces = found.detect(frame, any_turn=any_turn)
@@ -80,10 +80,16 @@ def identify(
         if csv:
             print_csv(["image", "name", "similarity", "x1", "y1", "x2", "y2", "error"])
         each = pictures(
-            photos, work, jobs=workers, shown=not quiet, label="identifying", drawn=draw
+            photos,
+            work,
+            jobs=workers,
+            shown=not quiet,
+            label="identifying",
+            drawn=draw,
+            draw=(lambda done: _draw(done, _answers(done), folder)) if folder else None,
         )
         for done in each:
-            answers = cast("list[Identification]", done.value or [])
+            answers = _answers(done)
             count, failed = count + 1, failed + bool(done.error)
             seen.update({a.name for a in answers if a.name})
             strangers += sum(a.name is None for a in answers)
@@ -93,8 +99,6 @@ def identify(
                 _print_rows(done, answers)
             else:
                 _print_lines(done, answers)
-            if folder and done.frame and not done.error:
-                _draw(done, answers, folder)
     if not quiet:
         rates = (
             "given by you, its error rates are unknown"
@@ -104,11 +108,16 @@ def identify(
         ranked = sorted(seen.items(), key=lambda item: (-item[1], item[0]))
         people = ", ".join(f"{safe(name)} in {times}" for name, times in ranked) or "nobody known"
         out.print(
-            f"[dim]{count} pictures: {people}; {strangers} unknown faces, {failed} failed. "
+            f"[dim]{count} pictures: {people}; {strangers} unknown faces, {failed} failed"
+            f"{f', {unusable} of the known left out' if unusable else ''}. "
             f"Threshold {limit.value:.4f}: {rates}.[/]",
             soft_wrap=True,
         )
-    end(failed, count)
+    end(failed, count, others=unusable)
+
+
+def _answers(done: Done) -> list[Identification]:
+    return cast("list[Identification]", done.value or [])
 
 
 def _similarity(answer: Identification) -> float | None:

@@ -39,7 +39,7 @@ def verify(
     found = recognizer(min_face=min_face, embedder=embedder, mirror=mirror, threshold=threshold)
     _ = found.threshold  # an unknown policy is told before any work
     face, count = one_face(found, photo)
-    with known_people(known, found) as gallery:
+    with known_people(known, found) as (gallery, _):
         decision = found.verify_claim(gallery, name, face)
     if json:
         print_json(

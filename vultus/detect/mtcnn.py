@@ -43,6 +43,8 @@ class MtcnnOptions:
             time of the first net. The default, 40 px, is also the smallest face that dlib's HOG
             detector finds after one upsampling, and about the smallest worth recognising.
         thresholds: Scores that pass the three nets, in [0, 1] (0.6, 0.7, 0.7 as published).
+        overlap: Of two finished faces that share more than this part of the smaller one, the
+            better is kept; in (0, 1] (0.7 as published).
         factor: Step between the scales searched, in (0, 1) (0.709 ≈ √½ as published).
 
     Raises:
@@ -51,16 +53,19 @@ class MtcnnOptions:
 
     min_face_px: float = 40.0
     thresholds: tuple[float, float, float] = (0.6, 0.7, 0.7)
+    overlap: float = 0.7
     factor: float = 0.709
 
     def __post_init__(self) -> None:
-        if not self.min_face_px >= _WINDOW_PX:
+        if not _WINDOW_PX <= self.min_face_px < np.inf:
             raise RangeError(
-                f"min_face_px must be at least {_WINDOW_PX}, got {self.min_face_px}",
+                f"min_face_px must be finite and at least {_WINDOW_PX}, got {self.min_face_px}",
                 remedy="enlarge the picture to find smaller faces",
             )
         if len(self.thresholds) != 3 or not all(0.0 <= t <= 1.0 for t in self.thresholds):
             raise RangeError(f"thresholds must be three values in [0, 1], got {self.thresholds}")
+        if not 0.0 < self.overlap <= 1.0:
+            raise RangeError(f"overlap must lie in (0, 1], got {self.overlap}")
         if not 0.1 <= self.factor <= 0.95:
             raise RangeError(f"factor must lie in [0.1, 0.95], got {self.factor}")
 
@@ -73,9 +78,8 @@ class Mtcnn:
         refine: The second, over 24 px crops.
         finish: The third, over 48 px crops.
         options: What to look for.
+        name: That of its card.
     """
-
-    name = "mtcnn"
 
     def __init__(
         self,
@@ -83,7 +87,9 @@ class Mtcnn:
         refine: Session,
         finish: Session,
         options: MtcnnOptions | None = None,
+        name: str = "mtcnn",
     ) -> None:
+        self.name = name
         self.options = options or MtcnnOptions()
         self._proposal, self._refine, self._finish = proposal, refine, finish
 
@@ -100,7 +106,7 @@ class Mtcnn:
             Session(store.read(card, role), f"{card.name}/{role}", session_options)
             for role in ("pnet", "rnet", "onet")
         ]
-        return cls(nets[0], nets[1], nets[2], options)
+        return cls(nets[0], nets[1], nets[2], options, card.name)
 
     def detect(self, frame: Frame) -> list[Face]:
         """Find the faces of one picture.
@@ -124,7 +130,10 @@ class Mtcnn:
                 frame,
             )
             for (x1, y1, x2, y2), score, five in zip(
-                boxes[:, :4] * shrink, boxes[:, 4], points * shrink, strict=True
+                boxes[:, :4] * shrink,
+                boxes[:, 4],
+                points * shrink + (shrink - 1) / 2,  # points are pixel centres, boxes edges
+                strict=True,
             )
         ]
 
@@ -166,7 +175,7 @@ class Mtcnn:
         unit = np.stack([points[passed, :5], points[passed, 5:]], axis=2)
         five = boxes[:, None, :2] + unit * size[:, None, :] - 1
         boxes = _shift(boxes, shift[passed])
-        kept = nms_min_area(boxes[:, :4], boxes[:, 4], 0.7)
+        kept = nms_min_area(boxes[:, :4], boxes[:, 4], self.options.overlap)
         boxes, five = boxes[kept], five[kept]
         real = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         return boxes[real], five[real]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vultus.detect.base import Detector
 from vultus.types import Box, Face, Frame, Landmarks
@@ -46,9 +47,11 @@ def _top(faces: list[Face]) -> float:
 def _turn_back(face: Face, frame: Frame, turns: int) -> Face:
     """Map a face found in ``np.rot90(image, turns)`` back to `frame`."""
     corners = np.array([face.box.xyxy[:2], face.box.xyxy[2:]], dtype=np.float64)
-    corners = _unturn(corners, frame, turns)
+    corners = _unturn(corners, frame.width_px, frame.height_px, turns)
     (x1, y1), (x2, y2) = corners.min(axis=0), corners.max(axis=0)
-    points = _unturn(face.landmarks.points.astype(np.float64), frame, turns)
+    # A box has edges, from 0 to the width; a landmark is a pixel, from 0 to the width less one.
+    places = face.landmarks.points.astype(np.float64)
+    points = _unturn(places, frame.width_px - 1, frame.height_px - 1, turns)
     return Face(
         Box(float(x1), float(y1), float(x2), float(y2)),
         face.score,
@@ -58,12 +61,11 @@ def _turn_back(face: Face, frame: Frame, turns: int) -> Face:
 
 
 def _unturn(
-    points: np.ndarray[tuple[int, ...], np.dtype[np.float64]], frame: Frame, turns: int
-) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    points: NDArray[np.float64], last_x: int, last_y: int, turns: int
+) -> NDArray[np.float64]:
     x, y = points[:, 0], points[:, 1]
-    width, height = frame.width_px, frame.height_px
-    if turns == 1:  # counter-clockwise: (x, y) of the turned picture came from (w - y, x)
-        return np.stack([width - y, x], axis=1)
+    if turns == 1:  # counter-clockwise: (x, y) of the turned picture came from (last x - y, x)
+        return np.stack([last_x - y, x], axis=1)
     if turns == 2:
-        return np.stack([width - x, height - y], axis=1)
-    return np.stack([y, height - x], axis=1)
+        return np.stack([last_x - x, last_y - y], axis=1)
+    return np.stack([y, last_y - x], axis=1)

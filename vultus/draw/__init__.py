@@ -2,10 +2,11 @@
 
 from vultus.draw.marks import KNOWN, NEUTRAL, UNKNOWN, Color, Mark, annotate, person_color
 from vultus.draw.sheet import contact_sheet
-from vultus.draw.write import write_image
+from vultus.draw.write import MADE_BY, write_image
 
 __all__ = [
     "KNOWN",
+    "MADE_BY",
     "NEUTRAL",
     "UNKNOWN",
     "Color",

@@ -12,9 +12,13 @@ from vultus._arrays import check_image
 from vultus.errors import OutputError, RangeError
 from vultus.types import Image
 
-__all__ = ["write_image"]
+__all__ = ["MADE_BY", "write_image"]
 
 _FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
+
+
+MADE_BY = b"drawn by vultus"
+"""The comment in every JPEG written here, near its beginning: this file may be written again."""
 
 
 def write_image(image: Image, path: str | os.PathLike[str], quality: int = 90) -> None:
@@ -44,7 +48,7 @@ def write_image(image: Image, path: str | os.PathLike[str], quality: int = 90) -
             path=str(target),
         )
     # Text stays crisp only where colour is stored in full: subsampling 4:4:4.
-    options = {"quality": quality, "subsampling": 0} if kind == "JPEG" else {}
+    options = {"quality": quality, "subsampling": 0, "comment": MADE_BY} if kind == "JPEG" else {}
     temporary = target.with_name(f".vultus-{secrets.token_hex(8)}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -46,7 +46,7 @@ def open_gallery(source: str | os.PathLike[str] | Gallery, *, create: bool = Tru
     if source == ":memory:":
         return MemoryGallery()
     path = Path(source)
-    if create and path.suffix.lower() not in SUFFIXES and not path.exists():
+    if create and path.suffix.lower() not in SUFFIXES and not _has_content(path):
         # Guards against swapped arguments: a photo's path would become a database.
         raise GalleryFileError(
             f"a new gallery's file must end in {', '.join(SUFFIXES)}, got {str(path)!r}",
@@ -55,3 +55,10 @@ def open_gallery(source: str | os.PathLike[str] | Gallery, *, create: bool = Tru
             reason="suffix",
         )
     return SqliteGallery(path, create=create)
+
+
+def _has_content(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False

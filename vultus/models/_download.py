@@ -268,7 +268,9 @@ def _empty(part: BinaryIO) -> None:
 def _append(part: BinaryIO, chunk: bytes) -> None:
     try:
         part.seek(0, os.SEEK_END)
-        part.write(chunk)
+        rest = memoryview(chunk)
+        while rest:  # an unbuffered write may take less than it is given
+            rest = rest[part.write(rest) :]
     except OSError as error:
         raise output_error(error, part.name) from error
 

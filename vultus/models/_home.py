@@ -14,7 +14,7 @@ def default_home() -> Path:
     """``VULTUS_HOME`` if set, else the platform's folder for user data."""
     home = os.environ.get("VULTUS_HOME", "").strip()
     if home:
-        return Path(home).expanduser().absolute()
+        return Path(os.path.expanduser(home)).absolute()  # noqa: PTH111 - it never raises
     import platformdirs
 
     return platformdirs.user_data_path("vultus", appauthor=False)

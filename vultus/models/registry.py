@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.resources
 import json
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from importlib.resources.abc import Traversable
@@ -17,6 +18,8 @@ from vultus.models.card import ModelCard, WeightFile, parse_card
 __all__ = ["Registry"]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+
+_log = logging.getLogger(__name__)
 
 
 class Registry:
@@ -84,9 +87,7 @@ class Registry:
         folders: list[Traversable] = [packaged, self.home / "cards", *self._extra_dirs]
         found: dict[str, Traversable] = {}
         for folder in folders:
-            if not folder.is_dir():
-                continue
-            for file in folder.iterdir():
+            for file in _entries(folder):
                 if not file.name.endswith(".toml"):
                     continue
                 stem = file.name.removesuffix(".toml")
@@ -133,6 +134,21 @@ class Registry:
             name=name,
             suggestions=near,
         )
+
+
+def _entries(folder: Traversable) -> list[Traversable]:
+    """What lies in a folder; nothing where there is none.
+
+    A folder that may not be looked into (a service with a foreign HOME) is told in the log and
+    passed over: the packaged cards need nothing there.
+    """
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        _log.warning("the cards in %s cannot be read: %s", folder, error)
+        return []
 
 
 def _key(name: str) -> str:

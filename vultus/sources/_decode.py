@@ -226,7 +226,7 @@ def _check_pixels(size_wh: tuple[int, int], max_pixels: int, label: str | None) 
     if width * height > max_pixels:
         raise ImageTooLargeError(
             f"{describe(label)} has {width} x {height} pixels, and {max_pixels} are allowed",
-            remedy="shrink the picture, or raise Limits.max_pixels on purpose",
+            remedy="shrink the picture, or, in Python, raise Limits.max_pixels on purpose",
             path=label,
             expected=max_pixels,
             actual=width * height,

@@ -38,7 +38,7 @@ def check_byte_count(count: int, max_bytes: int, label: str | None) -> None:
     if count > max_bytes:
         raise ImageTooLargeError(
             f"{describe(label)} has more than the allowed {max_bytes} bytes",
-            remedy="shrink the picture, or raise Limits.max_bytes on purpose",
+            remedy="shrink the picture, or, in Python, raise Limits.max_bytes on purpose",
             path=label,
             expected=max_bytes,
             actual=count,

@@ -36,8 +36,8 @@ def walk_images(root: _PathLike, *, recursive: bool = True) -> Iterator[Path]:
     Order: in each folder first its pictures, then its folders, each by name with numbers
     compared as numbers (``img2`` before ``img10``) and case ignored. Hidden entries (``.name``)
     are skipped, except `root` itself. Links are followed; a folder that several links lead to
-    is entered once, so loops end. A broken link named like a picture is listed, so that whoever
-    loads it hears of it; pipes and devices are not.
+    is entered once, so loops end. A broken link named like a picture is listed, and so is a
+    folder within that cannot be read: whoever loads it hears of it. Pipes and devices are not.
 
     Args:
         root: A folder, or one file, which is listed whatever its name ends with.
@@ -47,8 +47,7 @@ def walk_images(root: _PathLike, *, recursive: bool = True) -> Iterator[Path]:
         A lazy iterator of paths that begin with `root`; empty for a folder without pictures.
 
     Raises:
-        ImageNotFoundError: `root` does not exist or cannot be read, at the call; a folder
-            within cannot be read, when its turn comes.
+        ImageNotFoundError: `root` does not exist or cannot be read.
     """
     if _is_folder(root):
         return _walk(Path(root), recursive=recursive)
@@ -131,17 +130,27 @@ def _walk(root: Path, *, recursive: bool) -> Iterator[Path]:
     while waiting:
         folder = waiting.pop()
         try:
-            facts = folder.stat()
-        except OSError as error:
-            raise _unreadable(folder, error) from error
-        identity = (facts.st_dev, facts.st_ino)
-        if identity in entered:
+            identity = _identity(folder)
+            if identity in entered:
+                continue
+            entered.add(identity)
+            pictures, folders = _scan(folder)
+        except ImageNotFoundError:
+            if folder is root:
+                raise
+            yield folder  # whoever loads it hears of it; the rest goes on
             continue
-        entered.add(identity)
-        pictures, folders = _scan(folder)
         yield from pictures
         if recursive:
             waiting.extend(reversed(folders))
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    try:
+        facts = folder.stat()
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return facts.st_dev, facts.st_ino
 
 
 def _scan(folder: Path) -> tuple[list[Path], list[Path]]:
