@@ -297,13 +297,15 @@ def add_rows(report: Report, name: str) -> None:
         report.row(f"{title}; time", seconds(median["vultus"]))
     for peer in peers:
         ratio = median[peer] / median["vultus"]
+        promised = peer.endswith("--cpus 1")  # the command as its users run it
         report.row(
             f"{title}; time",
             seconds(median["vultus"]),
             f"{peer}: {seconds(median[peer])}",
             times(ratio),
-            target=f"≥ {TARGET_RATIO:.0f}×",
-            met=ratio >= TARGET_RATIO,
+            target=f"≥ {TARGET_RATIO:.0f}×" if promised else "",
+            met=ratio >= TARGET_RATIO if promised else None,
+            headline=True,
         )
     if "face_recognition --cpus 1" in median:
         one, peer_one = median["vultus -j 1"], median["face_recognition --cpus 1"]

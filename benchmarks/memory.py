@@ -38,13 +38,14 @@ def run(report: Report, options: Options) -> None:
     import cv2
 
     from vultus import MemoryGallery, load
-    from vultus.runtime import ordered_map
+    from vultus.runtime import ordered_map, use_one_heap
 
     photos = options.extra.get("photos") or (600 if options.quick else 10_000)
     if photos <= SETTLED:
         raise SkippedError(f"--photos must be above {SETTLED}, got {photos}")
     rss_bytes()  # says so at once where there is no /proc
     cv2.setNumThreads(1)
+    use_one_heap()  # as the command line does
     recognizer = load(threads=1)
     plain = sorted((data_folder("lfw") / "images").glob("*/*.jpg"))
     samples: list[dict[str, float]] = []

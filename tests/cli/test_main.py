@@ -176,9 +176,7 @@ class TestErrors:
         assert ended.value.code == 4
         assert "error input: /somewhere: not allowed" in capsys.readouterr().err
 
-    @pytest.mark.parametrize(
-        "arguments", [["detect", "x" * 300], ["identify", "x" * 300, "y"]]
-    )
+    @pytest.mark.parametrize("arguments", [["detect", "x" * 300], ["identify", "x" * 300, "y"]])
     def test_names_that_cannot_be(self, vultus, arguments: list[str]):
         ended = vultus(*arguments)
         assert ended.code == 4

@@ -86,6 +86,9 @@ def recognizer(
     jobs: int = 1,
 ) -> Recognizer:
     """Load a recogniser for `jobs` pictures at a time."""
+    from vultus.runtime import use_one_heap
+
+    use_one_heap()
     from vultus.pipeline import load
 
     policy: str | float = DEFAULT_POLICY if threshold is None else threshold
