@@ -319,3 +319,18 @@ class TestDraw:
         assert ended.code == 4
         assert "cannot be written: No space left on device" in ended.err
         assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_drawing_never_replaces_a_file_that_is_not_its_own(vultus, samples: Path, tmp_path: Path):
+    first, second = tmp_path / "a", tmp_path / "b"
+    for folder in (first, second):
+        folder.mkdir()
+        shutil.copy(samples / "photos" / "obama2.jpg", folder / "x.jpg")
+    original = (second / "x.jpg").read_bytes()
+    ended = vultus("detect", first, second, "--draw", second, "--json")
+    assert json.loads(ended.out)["error"]["code"] == "output-failed"
+    assert ended.code == 4
+    for _ in range(2):  # the second run replaces what the first drew
+        assert vultus("detect", first, "--draw", second, "--json").code == 0
+        assert sorted(path.name for path in second.iterdir()) == ["x-2.jpg", "x.jpg"]
+        assert (second / "x.jpg").read_bytes() == original

@@ -174,14 +174,21 @@ class OutputFolder:
 
     Args:
         path: Made when absent.
+        sources: What the command line names; none of them may be this folder itself.
 
     Raises:
-        OutputError: It cannot be made.
+        OutputError: It cannot be made, or is one of the sources.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, sources: Iterable[Path] = ()) -> None:
         self.path = path
         self._taken: set[str] = set()
+        if any(os.path.realpath(source) == os.path.realpath(path) for source in sources):
+            raise OutputError(
+                f"the pictures of {path} cannot be drawn into it, among themselves",
+                remedy="draw into another folder",
+                path=str(path),
+            )
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:

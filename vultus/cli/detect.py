@@ -50,7 +50,7 @@ def detect(
     """Find faces: boxes, scores and five landmarks."""
     workers = job_count(paths, jobs)
     found = recognizer(min_face=min_face, jobs=workers)
-    folder = OutputFolder(draw) if draw else None
+    folder = OutputFolder(draw, paths) if draw else None
     if csv:
         print_csv(["image", "x1", "y1", "x2", "y2", "score", "error"])
     failed = count = faces = 0

@@ -67,7 +67,7 @@ def identify(
         min_face=min_face, embedder=embedder, mirror=mirror, threshold=threshold, jobs=workers
     )
     limit = found.threshold
-    folder = OutputFolder(draw) if draw else None
+    folder = OutputFolder(draw, photos) if draw else None
     quiet = json or csv
     seen: Counter[str] = Counter()
     failed = count = strangers = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 import typer
 
 from vultus.cli._options import Json
-from vultus.cli._output import EXIT_NO, safe
+from vultus.cli._output import EXIT_NO, print_json, safe
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,7 +40,7 @@ def list_models(
     registry, store = _open()
     cards = [card for card in registry if kind is None or card.kind == _checked_kind(kind)]
     if as_json:
-        return _print_json([_summary(card, store) for card in cards])
+        return print_json([_summary(card, store) for card in cards])
     rows = [
         (card.name, card.kind, _place(card, store), _size(card), _verdict(card), card.title)
         for card in cards
@@ -58,7 +57,7 @@ def show_model(
     card = registry.get(name)
     if as_json:
         places = {weight.role: _text(store.path(weight)) for weight in card.weights}
-        return _print_json({**card.model_dump(mode="json"), "paths": places})
+        return print_json({**card.model_dump(mode="json"), "paths": places})
     console = _console()
     console.print(safe(f"{card.name}: {card.title}"), style="bold")
     console.print(safe(card.summary))
@@ -133,7 +132,7 @@ def verify_models(
         cards = [card for card in registry if _is_here(card, store)]
         states = [state for card in cards for state in store.verify(card)]
     if as_json:
-        _print_json([_state(state) for state in states])
+        print_json([_state(state) for state in states])
     else:
         rows = [(s.card, s.file, s.state, _text(s.path) or "–") for s in states]
         _print_table(("model", "file", "state", "where"), rows)
@@ -161,7 +160,7 @@ def list_licences(
     if as_json:
         models = [_licence(card, store) for card in cards]
         check = {"policy": policy, "allowed": not refused, "models": models}
-        _print_json(models if policy is None else check)
+        print_json(models if policy is None else check)
     else:
         rows = [
             (card.name, _place(card, store), card.licence.spdx, _verdict(card), card.licence.note)
@@ -309,10 +308,6 @@ def _print_table(
 def _print_ready(state: WeightStatus) -> None:
     text = f"{state.card}: {state.file} is here and verified ({state.path})"
     _console().print(safe(text), soft_wrap=True)
-
-
-def _print_json(document: object) -> None:
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 @contextmanager
