@@ -35,7 +35,8 @@ def test_an_existing_gallery_may_be_called_anything(tmp_path: Path) -> None:
     path = tmp_path / "people.db"
     open_gallery(path).close()
     renamed = path.rename(tmp_path / "people.backup")
-    open_gallery(renamed).close()
+    with open_gallery(renamed) as opened:
+        assert opened.people() == []
 
 
 def test_a_missing_file_is_not_made_on_demand(tmp_path: Path) -> None:

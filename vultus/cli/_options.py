@@ -67,7 +67,9 @@ ThresholdOption: TypeAlias = Annotated[
 ]
 AnyTurn: TypeAlias = Annotated[
     bool,
-    typer.Option("--any-turn", help="Where no upright face is sure, look at quarter turns too."),
+    typer.Option(
+        "--any-turn", help="Unless an upright face is beyond doubt, look at quarter turns."
+    ),
 ]
 Jobs: TypeAlias = Annotated[
     int, typer.Option("--jobs", "-j", min=0, help="Pictures at a time; 0: one per CPU.")
@@ -86,11 +88,10 @@ def recognizer(
     jobs: int = 1,
 ) -> Recognizer:
     """Load a recogniser for `jobs` pictures at a time."""
+    from vultus.pipeline import load
     from vultus.runtime import use_one_heap
 
     use_one_heap()
-    from vultus.pipeline import load
-
     policy: str | float = DEFAULT_POLICY if threshold is None else threshold
     with contextlib.suppress(ValueError):
         policy = float(policy)

@@ -115,7 +115,9 @@ class Mtcnn:
             frame: Any size; a picture smaller than 12 px has no room for a face.
 
         Returns:
-            Faces by falling score, boxes and landmarks in pixels of the frame.
+            Faces by falling score, boxes and landmarks in pixels of the frame. The boxes are
+            those of the reference implementation, to the pixel: it counts pixels from 1, so
+            they lie one pixel right of and below what is seen.
         """
         image, shrink = _working_picture(frame.image, self.options.min_face_px)
         picture = AreaSampler(image)
