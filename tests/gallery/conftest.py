@@ -18,6 +18,7 @@ NOBODY = 65534
 
 # What every child script starts with; kept beside `unit` below, which it must equal.
 PREAMBLE = """
+import os
 import sys
 import numpy as np
 from vultus.gallery import NewSample, SqliteGallery
@@ -30,7 +31,8 @@ def unit(seed):
     return Embedding(vector / np.linalg.norm(vector), SPACE)
 
 def say(*words):
-    print(*words, flush=True)
+    # One call of the system: an interrupt leaves a whole line or none, never half of one.
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 """
 
 
