@@ -9,8 +9,12 @@ what came, a ``remedy`` that says what to do, and the facts as ``fields``::
     │   ├── DtypeError                array-dtype
     │   ├── RangeError                value-range
     │   ├── DegenerateLandmarksError  landmarks-degenerate
+    │   ├── NoLandmarksError          landmarks-missing
     │   ├── NoFaceError               no-face
     │   ├── SeveralFacesError         several-faces
+    │   ├── RefusedFaceError          face-refused
+    │   ├── DataFileError             data-file
+    │   ├── InsufficientDataError     insufficient-data
     │   └── ImageError                a picture that cannot be read
     │       ├── ImageNotFoundError    image-not-found
     │       ├── ImageEmptyError       image-empty
@@ -27,9 +31,15 @@ what came, a ``remedy`` that says what to do, and the facts as ``fields``::
     ├── SpaceMismatchError            space-mismatch
     ├── GalleryError                  the store of known people
     │   ├── UnknownPersonError        person-unknown
+    │   ├── UnknownGroupError         group-unknown
+    │   ├── UnknownSampleError        sample-unknown
+    │   ├── PersonExistsError         person-exists
+    │   ├── GroupExistsError          group-exists
     │   ├── EmptyGalleryError         gallery-empty
     │   ├── DuplicateSampleError      sample-duplicate
-    │   └── GalleryFileError          gallery-file
+    │   ├── GalleryFileError          gallery-file
+    │   └── GalleryServerError        gallery-server
+    ├── CalibrationError              calibration-invalid
     ├── OutputError                   output-failed
     ├── MissingExtraError             extra-missing
     └── InferenceError                inference-failed
@@ -40,7 +50,9 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "CalibrationError",
     "CardError",
+    "DataFileError",
     "DegenerateLandmarksError",
     "DownloadError",
     "DtypeError",
@@ -48,6 +60,8 @@ __all__ = [
     "EmptyGalleryError",
     "GalleryError",
     "GalleryFileError",
+    "GalleryServerError",
+    "GroupExistsError",
     "ImageDamagedError",
     "ImageEmptyError",
     "ImageError",
@@ -56,18 +70,24 @@ __all__ = [
     "ImageTooLargeError",
     "InferenceError",
     "InputError",
+    "InsufficientDataError",
     "MissingExtraError",
     "ModelError",
     "ModelMissingError",
     "NoFaceError",
+    "NoLandmarksError",
     "OfflineError",
     "OutputError",
+    "PersonExistsError",
     "RangeError",
+    "RefusedFaceError",
     "SeveralFacesError",
     "ShapeError",
     "SpaceMismatchError",
+    "UnknownGroupError",
     "UnknownModelError",
     "UnknownPersonError",
+    "UnknownSampleError",
     "VultusError",
     "WeightDamagedError",
 ]
@@ -135,6 +155,13 @@ class DegenerateLandmarksError(InputError):
     code = "landmarks-degenerate"
 
 
+class NoLandmarksError(InputError):
+    """A face has no landmarks, and what was asked for needs them."""
+
+    code = "landmarks-missing"
+    remedy = "use a detector that gives five points, or `Recognizer.detect`, which adds them"
+
+
 class NoFaceError(InputError):
     """A face was required and none was found."""
 
@@ -147,6 +174,26 @@ class SeveralFacesError(InputError):
 
     code = "several-faces"
     remedy = "crop the picture to one person, or choose the largest face on purpose"
+
+
+class RefusedFaceError(InputError):
+    """The gate refused a face; the field ``reasons`` names why."""
+
+    code = "face-refused"
+    remedy = "take another picture as the reasons say, or choose a laxer gate on purpose"
+
+
+class DataFileError(InputError):
+    """A list, annotation or score file cannot be read, or contradicts itself or its pictures."""
+
+    code = "data-file"
+    remedy = "check the file against the format the documentation gives"
+
+
+class InsufficientDataError(InputError):
+    """Too little data for the number asked for; the fields say how much it takes."""
+
+    code = "insufficient-data"
 
 
 class ImageError(InputError):
@@ -255,6 +302,32 @@ class UnknownPersonError(GalleryError):
     code = "person-unknown"
 
 
+class UnknownGroupError(GalleryError):
+    """No group of this name exists."""
+
+    code = "group-unknown"
+
+
+class UnknownSampleError(GalleryError):
+    """No sample has this number."""
+
+    code = "sample-unknown"
+
+
+class PersonExistsError(GalleryError):
+    """Somebody of this id is enrolled already."""
+
+    code = "person-exists"
+    remedy = "choose another id, or merge the two people"
+
+
+class GroupExistsError(GalleryError):
+    """A group of this name exists already."""
+
+    code = "group-exists"
+    remedy = "choose another name"
+
+
 class EmptyGalleryError(GalleryError):
     """Nobody is enrolled at all."""
 
@@ -272,6 +345,19 @@ class GalleryFileError(GalleryError):
     """The gallery's file is missing, foreign, damaged, newer than this version or locked."""
 
     code = "gallery-file"
+
+
+class GalleryServerError(GalleryError):
+    """The database or search engine behind a gallery cannot be reached or refuses to work."""
+
+    code = "gallery-server"
+    remedy = "check that it runs, its address and its credentials"
+
+
+class CalibrationError(VultusError):
+    """A calibration cannot be read, was changed, or belongs to another embedding space."""
+
+    code = "calibration-invalid"
 
 
 class OutputError(VultusError):

@@ -185,7 +185,7 @@ class DlibAligner:
             by_frame.setdefault(id(face.frame), []).append(i)
         for indices in by_frame.values():
             image = faces[indices[0]].frame.image
-            landmarks = np.stack([faces[i].landmarks.points for i in indices])
+            landmarks = np.stack([faces[i].points for i in indices])
             points = self.points(image, landmarks)
             for i, five in zip(indices, points, strict=True):
                 chips[i] = dlib_chip(image, five)

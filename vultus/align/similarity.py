@@ -93,10 +93,10 @@ class SimilarityAligner:
         return [self._warp(face) for face in faces]
 
     def _warp(self, face: Face) -> Image:
-        to_picture = similarity_transform(self._template, face.landmarks.points)
+        to_picture = similarity_transform(self._template, face.points)
         corners = np.array([[0, 0], [1, 0], [0, 1], [1, 1]]) * (self.size_px - 1)
         reached = corners @ to_picture[:, :2].T + to_picture[:, 2]
         part, origin = window(face.frame.image, reached.min(axis=0) - 2, reached.max(axis=0) + 2)
-        matrix = similarity_transform(face.landmarks.points - origin, self._template)
+        matrix = similarity_transform(face.points - origin, self._template)
         size_wh = (self.size_px, self.size_px)
         return np.asarray(cv2.warpAffine(part, matrix, size_wh), dtype=np.uint8)

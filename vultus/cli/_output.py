@@ -135,7 +135,7 @@ def face_object(face: Face) -> dict[str, object]:
     return {
         "box": box_list(face),
         "score": round(face.score, 6),
-        "landmarks": [[round(float(x), 2), round(float(y), 2)] for x, y in face.landmarks.points],
+        "landmarks": [[round(float(x), 2), round(float(y), 2)] for x, y in face.points],
     }
 
 

@@ -50,14 +50,12 @@ def _turn_back(face: Face, frame: Frame, turns: int) -> Face:
     corners = _unturn(corners, frame.width_px, frame.height_px, turns)
     (x1, y1), (x2, y2) = corners.min(axis=0), corners.max(axis=0)
     # A box has edges, from 0 to the width; a landmark is a pixel, from 0 to the width less one.
-    places = face.landmarks.points.astype(np.float64)
-    points = _unturn(places, frame.width_px - 1, frame.height_px - 1, turns)
-    return Face(
-        Box(float(x1), float(y1), float(x2), float(y2)),
-        face.score,
-        Landmarks(points.astype(np.float32)),
-        frame,
-    )
+    landmarks = None
+    if face.landmarks is not None:
+        places = face.landmarks.points.astype(np.float64)
+        points = _unturn(places, frame.width_px - 1, frame.height_px - 1, turns)
+        landmarks = Landmarks(points.astype(np.float32))
+    return Face(Box(float(x1), float(y1), float(x2), float(y2)), face.score, landmarks, frame)
 
 
 def _unturn(

@@ -1,0 +1,1 @@
+"""How good is it? Protocols, metrics, calibration and reports on any data."""

@@ -1,0 +1,1 @@
+"""One module per benchmark: its data reader and its official rules."""
