@@ -168,7 +168,7 @@ def real_chips(limit: int) -> tuple[list[Chip], dict[str, int]]:
     for path in _pictures():
         if len(chips) >= limit:
             break
-        cut = recognizer.aligner.align(recognizer.detect(path))[: limit - len(chips)]
+        cut = recognizer.embedder.aligner.align(recognizer.detect(path))[: limit - len(chips)]
         chips.extend(cut)
         counts[path.parent.name] = counts.get(path.parent.name, 0) + len(cut)
     return chips, counts

@@ -113,9 +113,9 @@ def embed_one(
 ) -> tuple[Vectors, Vectors, int]:
     """The chosen face's two embeddings, and how many faces were found."""
     face, count = chosen_face(recognizer, picture.path(images))
-    (crop,) = recognizer.aligner.align([face])
+    (crop,) = recognizer.embedder.aligner.align([face])
     # One crop per call: some networks take no batches.
-    plain, mirrored = (recognizer.embedder.embed([c])[0].vector for c in (crop, crop[:, ::-1]))
+    plain, mirrored = (recognizer.embedder.embedder.embed([c])[0].vector for c in (crop, crop[:, ::-1]))
     return plain, mirrored, count
 
 

@@ -158,8 +158,8 @@ def stages(recognizer: Recognizer, paths: list[Path]) -> dict[str, float]:
         for path in paths:
             frame = timed("decode", partial(load_frame, path))
             faces = timed("detect", partial(recognizer.detector.detect, frame))
-            crops = timed("align", partial(recognizer.aligner.align, faces))
-            timed("embed", partial(recognizer.embedder.embed, crops))
+            crops = timed("align", partial(recognizer.embedder.aligner.align, faces))
+            timed("embed", partial(recognizer.embedder.embedder.embed, crops))
     found: dict[str, float] = {}
     for name, total in spent.items():
         inside = networks.get(name, 0.0)

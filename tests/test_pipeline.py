@@ -15,6 +15,7 @@ from PIL import Image as PilImage
 from vultus import load, load_image
 from vultus.decide import DEFAULT_POLICY
 from vultus.embed import MockEmbedder
+from vultus.encode import AlignedEmbedder
 from vultus.errors import (
     CardError,
     DegenerateLandmarksError,
@@ -565,8 +566,7 @@ class Parts:
         threshold = Threshold(value, "user", "test", None, None, "mock")
         return Recognizer(
             made("detector", self),
-            made("aligner", self),
-            made("embedder", self.embedder),
+            made("embedder", AlignedEmbedder(self, self.embedder)),
             made("threshold", threshold),
         )
 
@@ -581,10 +581,10 @@ class TestParts:
         v.detect(image)
         assert parts.made == ["detector"]
         v.embed(v.detect(image))
-        assert sorted(parts.made) == ["aligner", "detector", "embedder"]
+        assert sorted(parts.made) == ["detector", "embedder"]
         v.verify(image, image)
         v.verify(image, image)
-        assert sorted(parts.made) == ["aligner", "detector", "embedder", "threshold"]
+        assert sorted(parts.made) == ["detector", "embedder", "threshold"]
 
     def test_are_made_once_by_many_threads(self):
         parts = Parts([])

@@ -12,13 +12,12 @@ from typing import Generic, TypeAlias, TypeVar, overload
 
 import numpy as np
 
-from vultus.align import Aligner, aligner_for
 from vultus.decide import DEFAULT_POLICY, decide, threshold_for
 from vultus.detect import Detector, Mtcnn, MtcnnOptions, detect_any_turn
-from vultus.embed import Embedder, OnnxEmbedder
+from vultus.encode import FaceEmbedder, face_embedder_for
 from vultus.errors import CardError, GalleryError, NoFaceError, SeveralFacesError
 from vultus.gallery import Gallery, NewSample, open_gallery, unknown_person_error
-from vultus.models import ModelCard, Registry, Store, space_of
+from vultus.models import ModelCard, Registry, Store, space_in
 from vultus.runtime import SessionOptions, default_threads
 from vultus.sources import ImageSource, Limits, load_frame
 from vultus.types import Decision, Embedding, Face, Identification, Threshold
@@ -31,15 +30,14 @@ Picture: TypeAlias = ImageSource | Face
 
 
 class Recognizer:
-    """Detector, aligner, embedder and threshold, joined. Thread-safe; share one.
+    """Detector, embedder and threshold, joined. Thread-safe; share one.
 
     Parts are given as functions and made at first use, so that detecting does not wait for the
     embedder to load.
 
     Args:
         detector: Makes the detector.
-        aligner: Makes the aligner the embedder was trained with.
-        embedder: Makes the embedder.
+        embedder: Makes what turns faces into embeddings.
         threshold: From which similarity two faces are called the same; asked for when first
             needed.
         limits: Bounds on untrusted pictures.
@@ -48,13 +46,12 @@ class Recognizer:
     def __init__(
         self,
         detector: Callable[[], Detector],
-        aligner: Callable[[], Aligner],
-        embedder: Callable[[], Embedder],
+        embedder: Callable[[], FaceEmbedder],
         threshold: Callable[[], Threshold],
         limits: Limits | None = None,
     ) -> None:
-        self._detector, self._aligner = _Once(detector), _Once(aligner)
-        self._embedder, self._threshold = _Once(embedder), _Once(threshold)
+        self._detector, self._embedder = _Once(detector), _Once(embedder)
+        self._threshold = _Once(threshold)
         self._limits = limits or Limits()
 
     @property
@@ -63,13 +60,8 @@ class Recognizer:
         return self._detector()
 
     @property
-    def aligner(self) -> Aligner:
-        """The aligner, loaded."""
-        return self._aligner()
-
-    @property
-    def embedder(self) -> Embedder:
-        """The embedder, loaded."""
+    def embedder(self) -> FaceEmbedder:
+        """What turns faces into embeddings, loaded."""
         return self._embedder()
 
     @property
@@ -115,7 +107,7 @@ class Recognizer:
             DegenerateLandmarksError: The landmarks of a face coincide.
         """
         faces = [face] if isinstance(face, Face) else list(face)
-        found = self.embedder.embed(self.aligner.align(faces)) if faces else []
+        found = self.embedder.embed(faces)
         return found[0] if isinstance(face, Face) else found
 
     def verify(self, a: Picture, b: Picture) -> Decision:
@@ -294,9 +286,6 @@ def load(
         raise CardError(
             f"detector {detector!r} cannot be run by this version", remedy="use detector='mtcnn'"
         )
-    if embedder_card.embedding is None:
-        raise CardError(f"the card of {embedder!r} lacks an [embedding] table")
-    alignment = embedder_card.embedding.alignment
     options = SessionOptions(threads=default_threads() if threads is None else threads)
     spec = detector_card.detector
     mtcnn = MtcnnOptions(
@@ -304,13 +293,12 @@ def load(
         thresholds=(0.6, 0.7, spec.score_threshold),  # of the first two nets, as published
         overlap=spec.nms_iou,
     )
-    space = space_of(embedder_card, mirror=mirror)
+    space = space_in(registry, embedder_card, mirror=mirror)
     if threshold != DEFAULT_POLICY:  # told now, not after the work; a model without needs none
         threshold_for(embedder_card, space, threshold)
     return Recognizer(
         lambda: Mtcnn.from_card(detector_card, store, options, mtcnn),
-        lambda: aligner_for(alignment, registry, store),
-        lambda: OnnxEmbedder.from_card(embedder_card, store, options, mirror=mirror),
+        lambda: face_embedder_for(embedder_card, registry, store, options, mirror=mirror),
         lambda: threshold_for(embedder_card, space, threshold),
         limits,
     )

@@ -2,6 +2,7 @@
 
 from vultus.models.card import (
     CardThreshold,
+    CompositePart,
     DetectorSpec,
     EmbeddingSpec,
     InputSpec,
@@ -15,11 +16,12 @@ from vultus.models.card import (
     parse_card,
 )
 from vultus.models.registry import Registry
-from vultus.models.space import space_of
+from vultus.models.space import space_in, space_of
 from vultus.models.store import Progress, Store, WeightStatus
 
 __all__ = [
     "CardThreshold",
+    "CompositePart",
     "DetectorSpec",
     "EmbeddingSpec",
     "InputSpec",
@@ -35,5 +37,6 @@ __all__ = [
     "WeightStatus",
     "load_card",
     "parse_card",
+    "space_in",
     "space_of",
 ]

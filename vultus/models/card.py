@@ -21,7 +21,9 @@ from pydantic import (
 from vultus.errors import CardError
 
 __all__ = [
+    "COMPOSITE",
     "CardThreshold",
+    "CompositePart",
     "DetectorSpec",
     "EmbeddingSpec",
     "InputSpec",
@@ -42,6 +44,10 @@ Kind: TypeAlias = Literal[
 
 # Lower case, digits, single hyphens or points between them: `scrfd-2.5g`. Safe as a file name.
 _NAME = r"^[a-z0-9]+(?:[.-][a-z0-9]+)*$"
+COMPOSITE = "composite"
+"""The preprocessing of a composite's embeddings; that of its parts is in the space's digest."""
+_WEIGHTLESS = frozenset({"haar"})  # families whose data another library ships
+
 _Name: TypeAlias = Annotated[str, StringConstraints(pattern=_NAME, max_length=64)]
 _Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 _Sha256: TypeAlias = Annotated[str, StringConstraints(pattern=r"^(?:[0-9a-f]{64})?$")]
@@ -161,7 +167,17 @@ class DetectorSpec(_Record):
         threshold_source: Where these two numbers come from.
     """
 
-    family: Literal["mtcnn", "yunet", "scrfd", "retinaface", "ultralight", "centerface"]
+    family: Literal[
+        "mtcnn",
+        "yunet",
+        "scrfd",
+        "retinaface",
+        "ultralight",
+        "centerface",
+        "mmod",
+        "blazeface",
+        "haar",
+    ]
     landmarks: bool
     strides: tuple[PositiveInt, ...] = ()
     anchors_per_cell: PositiveInt = 1
@@ -183,6 +199,18 @@ class EmbeddingSpec(_Record):
 
     dimension: PositiveInt
     alignment: Literal["dlib-5", "dlib-10", "arcface-112"]
+
+
+class CompositePart(_Record):
+    """One embedder of a composite, and how much of the cosine it makes up.
+
+    Attributes:
+        model: Name of the embedder's card; no composite itself.
+        weight: In (0, 1); those of all parts add up to 1.
+    """
+
+    model: _Name
+    weight: Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
 class CardThreshold(_Record):
@@ -227,6 +255,7 @@ class ModelCard(_Record):
         input: How pictures are fed.
         detector: For detectors.
         embedding: For embedders.
+        composite: For embedders that join others; these have no weights of their own.
         thresholds: For embedders, as measured.
         published: Accuracies as published.
         golden: Name of the golden output that proves the preprocessing.
@@ -237,12 +266,13 @@ class ModelCard(_Record):
     title: _Text
     summary: _Text
     aliases: tuple[_Name, ...] = ()
-    weights: Annotated[tuple[WeightFile, ...], Field(min_length=1)]
+    weights: tuple[WeightFile, ...] = ()
     origin: Origin
     licence: Licence
     input: InputSpec
     detector: DetectorSpec | None = None
     embedding: EmbeddingSpec | None = None
+    composite: tuple[CompositePart, ...] = ()
     thresholds: tuple[CardThreshold, ...] = ()
     published: tuple[Published, ...] = ()
     golden: str | None = None
@@ -259,25 +289,38 @@ class ModelCard(_Record):
     def _check(self) -> Self:
         if (self.kind == "detector") != (self.detector is not None):
             raise ValueError("exactly the cards of kind `detector` have a [detector] table")
-        if (self.kind == "embedder") != (self.embedding is not None):
+        if (self.kind == "embedder") != (self.embedding is not None or bool(self.composite)):
             raise ValueError("exactly the cards of kind `embedder` have an [embedding] table")
-        if self.thresholds and self.embedding is None:
+        if self.composite:
+            self._check_composite()
+        elif not self.weights and not (self.detector and self.detector.family in _WEIGHTLESS):
+            raise ValueError("a card must name at least one weight")
+        if self.thresholds and self.kind != "embedder":
             raise ValueError("only an embedder has thresholds")
+        expected = self.embedding.alignment if self.embedding else COMPOSITE
         for threshold in self.thresholds:
-            alignment = threshold.preprocessing.partition("+")[0]
-            if self.embedding and alignment != self.embedding.alignment:
+            if threshold.preprocessing.partition("+")[0] != expected:
                 raise ValueError(
-                    f"a threshold's preprocessing must start with {self.embedding.alignment!r}, "
+                    f"a threshold's preprocessing must start with {expected!r}, "
                     f"got {threshold.preprocessing!r}"
                 )
         if self.name in self.aliases:
             raise ValueError("the name is not an alias of itself")
         return self
 
+    def _check_composite(self) -> None:
+        if self.embedding is not None or self.weights:
+            raise ValueError("a composite has neither weights nor an [embedding] table of its own")
+        names = [part.model for part in self.composite]
+        if len(names) < 2 or len(set(names)) != len(names):
+            raise ValueError(f"a composite joins two or more different models, got {names}")
+        if abs(sum(part.weight for part in self.composite) - 1.0) > 1e-6:
+            raise ValueError("the weights of a composite's parts must add up to 1")
+
     @property
     def packed(self) -> bool:
         """Whether every weight ships in the wheel."""
-        return all(weight.packed for weight in self.weights)
+        return bool(self.weights) and all(weight.packed for weight in self.weights)
 
     def weight(self, role: str | None = None) -> WeightFile:
         """The weight with this role; without one, the only weight.
