@@ -1,0 +1,27 @@
+"""From similarities to decisions whose error rate is known."""
+
+from vultus.decide.calibration import (
+    Calibration,
+    QualityCost,
+    load_calibration,
+    shipped_calibration,
+)
+from vultus.decide.norm import Cohort, normalised
+from vultus.decide.own import OwnDistances, own_distances
+from vultus.decide.thresholds import DEFAULT_POLICY, decide, threshold_for
+from vultus.decide.words import in_words
+
+__all__ = [
+    "DEFAULT_POLICY",
+    "Calibration",
+    "Cohort",
+    "OwnDistances",
+    "QualityCost",
+    "decide",
+    "in_words",
+    "load_calibration",
+    "normalised",
+    "own_distances",
+    "shipped_calibration",
+    "threshold_for",
+]

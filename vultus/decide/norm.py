@@ -1,0 +1,93 @@
+"""Scores made comparable across faces: how far above everybody else is this one?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vultus._arrays import check_finite
+from vultus.errors import InsufficientDataError, ShapeError
+
+__all__ = ["Cohort", "normalised"]
+
+_LEAST = 10  # impostors from which a mean and a deviation say anything
+_SMALLEST_DEVIATION = 1e-3  # of cosines; below, a cohort is degenerate
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cohort:
+    """Faces that are certainly somebody else: a site's other people, or average strangers.
+
+    Attributes:
+        vectors: (n, d) float32, unit rows.
+        nearest: How many of the most similar ones are looked at per face.
+
+    Raises:
+        ShapeError: Not (n, d).
+        RangeError: Not finite.
+        InsufficientDataError: Fewer than 10 rows.
+    """
+
+    vectors: NDArray[np.float32] = field(repr=False)
+    nearest: int = 100
+
+    def __post_init__(self) -> None:
+        if self.vectors.ndim != 2:
+            raise ShapeError(f"a cohort must be (n, d), got {self.vectors.shape}")
+        check_finite(self.vectors, "a cohort")
+        if len(self.vectors) < _LEAST:
+            raise InsufficientDataError(
+                f"a cohort takes at least {_LEAST} faces, got {len(self.vectors)}",
+                expected=_LEAST,
+                actual=len(self.vectors),
+            )
+
+    def statistics(self, faces: NDArray[np.float32]) -> tuple[NDArray[np.float64], ...]:
+        """Mean and deviation of each face's similarity to its nearest cohort members.
+
+        Args:
+            faces: (m, d) float32, unit rows.
+
+        Returns:
+            Two (m,) arrays.
+        """
+        scores = faces @ self.vectors.T
+        if self.nearest < scores.shape[1]:
+            scores = np.partition(scores, -self.nearest, axis=1)[:, -self.nearest :]
+        wide = scores.astype(np.float64)
+        return wide.mean(axis=1), np.maximum(wide.std(axis=1), _SMALLEST_DEVIATION)
+
+
+def normalised(
+    similarities: NDArray[np.floating],
+    probes: NDArray[np.float32],
+    enrolled: NDArray[np.float32],
+    cohort: Cohort,
+) -> NDArray[np.float64]:
+    """Similarities in deviations above what strangers reach: adaptive symmetric normalisation.
+
+    s' = ½·((s − μₚ)/σₚ + (s − μₑ)/σₑ), with the mean and deviation of the probe's, and of the
+    enrolled face's, similarity to its nearest cohort members. Source: Matějka et al. 2017,
+    "Analysis of score normalization in multilingual speaker recognition" (AS-Norm1).
+
+    Args:
+        similarities: (p, e) cosines.
+        probes: (p, d) float32, unit rows.
+        enrolled: (e, d) float32, unit rows.
+        cohort: Who is certainly somebody else.
+
+    Returns:
+        (p, e) normalised scores; no cosines any more, so they take thresholds of their own.
+    """
+    if similarities.shape != (len(probes), len(enrolled)):
+        raise ShapeError(
+            f"similarities must be ({len(probes)}, {len(enrolled)}), got {similarities.shape}"
+        )
+    probe_mean, probe_spread = cohort.statistics(probes)
+    own_mean, own_spread = cohort.statistics(enrolled)
+    wide = similarities.astype(np.float64)
+    by_probe = (wide - probe_mean[:, None]) / probe_spread[:, None]
+    by_enrolled = (wide - own_mean[None, :]) / own_spread[None, :]
+    return np.asarray(0.5 * (by_probe + by_enrolled))
