@@ -10,7 +10,7 @@ __all__ = ["how_often", "in_words"]
 def in_words(decision: Decision, name: str | None = None) -> str:
     """One line: who, how similar, and how often a stranger would look as similar.
 
-    ``Alice, 0.94; a stranger scores this high about 1 time in 12,000 (95 %: 6,300–25,000)``
+    ``Alice, 0.945; a stranger scores this high about 1 time in 12,000 (95 %: 6,300–25,000)``
 
     Args:
         decision: What was decided.
@@ -20,7 +20,7 @@ def in_words(decision: Decision, name: str | None = None) -> str:
         who = "the same person" if decision.same else "different people"
     else:
         who = name if decision.same else f"unknown (nearest: {name})"
-    line = f"{who}, {decision.similarity:.2f}"
+    line = f"{who}, {decision.similarity:.3f}"
     if decision.fmr is not None:
         line += f"; a stranger scores this high {how_often(decision.fmr)}"
     return line
