@@ -7,12 +7,20 @@ import os
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from threading import Lock
 from typing import Generic, TypeAlias, TypeVar, overload
 
 import numpy as np
 
-from vultus.decide import DEFAULT_POLICY, decide, threshold_for
+from vultus.decide import (
+    DEFAULT_POLICY,
+    Calibration,
+    decide,
+    load_calibration,
+    shipped_calibration,
+    threshold_for,
+)
 from vultus.detect import Detector, Mtcnn, MtcnnOptions, detect_any_turn
 from vultus.encode import FaceEmbedder, face_embedder_for
 from vultus.errors import CardError, GalleryError, NoFaceError, SeveralFacesError
@@ -20,7 +28,15 @@ from vultus.gallery import Gallery, NewSample, open_gallery, unknown_person_erro
 from vultus.models import ModelCard, Registry, Store, space_in
 from vultus.runtime import SessionOptions, default_threads
 from vultus.sources import ImageSource, Limits, load_frame
-from vultus.types import Decision, Embedding, Face, Identification, Threshold
+from vultus.types import (
+    Decision,
+    Embedding,
+    EmbeddingSpace,
+    Face,
+    Identification,
+    Match,
+    Threshold,
+)
 
 __all__ = ["Recognizer", "largest_face", "load"]
 
@@ -41,6 +57,7 @@ class Recognizer:
         threshold: From which similarity two faces are called the same; asked for when first
             needed.
         limits: Bounds on untrusted pictures.
+        calibration: Tells how often strangers reach a similarity; ``None``: nobody knows.
     """
 
     def __init__(
@@ -49,9 +66,10 @@ class Recognizer:
         embedder: Callable[[], FaceEmbedder],
         threshold: Callable[[], Threshold],
         limits: Limits | None = None,
+        calibration: Callable[[], Calibration | None] = lambda: None,
     ) -> None:
         self._detector, self._embedder = _Once(detector), _Once(embedder)
-        self._threshold = _Once(threshold)
+        self._threshold, self._calibration = _Once(threshold), _Once(calibration)
         self._limits = limits or Limits()
 
     @property
@@ -68,6 +86,11 @@ class Recognizer:
     def threshold(self) -> Threshold:
         """What similarities are held against, and where that number comes from."""
         return self._threshold()
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """How often strangers reach a similarity; ``None`` where that was not measured."""
+        return self._calibration()
 
     def detect(
         self, image: ImageSource, *, largest: bool = False, any_turn: bool = False
@@ -124,7 +147,7 @@ class Recognizer:
         first, second = self.embed(
             [self._one_face(a, largest=True), self._one_face(b, largest=True)]
         )
-        return decide(first.similarity(second), self.threshold)
+        return decide(first.similarity(second), self.threshold, self.calibration)
 
     def enroll(
         self,
@@ -204,10 +227,25 @@ class Recognizer:
             every = opened.search_many(self.embed(faces), k=k)
         answers = []
         for face, matches in zip(faces, every, strict=True):
-            decision = decide(matches[0].similarity, self.threshold) if matches else None
-            name = matches[0].name if decision and decision.same else None
-            answers.append(Identification(face, name, decision, tuple(matches)))
+            decision = self._decide(matches)
+            best = matches[0] if decision and decision.same else None
+            name, person = (best.name, best.person) if best else (None, None)
+            answers.append(Identification(face, name, decision, tuple(matches), person))
         return answers
+
+    def _decide(self, matches: Sequence[Match], chosen: int = 0) -> Decision | None:
+        """The decision for one of a face's matches, held against the best of the others."""
+        if not matches:
+            return None
+        match = matches[chosen]
+        others = [other.similarity for i, other in enumerate(matches) if i != chosen]
+        return decide(
+            match.similarity,
+            self.threshold,
+            self.calibration,
+            margin=match.similarity - max(others) if others else None,
+            sample=match.sample,
+        )
 
     def verify_claim(self, gallery: GalleryLike, name: str, image: Picture) -> Decision:
         """Is this really the enrolled person they say they are?
@@ -230,7 +268,9 @@ class Recognizer:
             wanted = unicodedata.normalize("NFC", name.strip())
             for match in opened.search(embedding, k=max(1, len(opened))):
                 if match.name == wanted:
-                    return decide(match.similarity, self.threshold)
+                    return decide(
+                        match.similarity, self.threshold, self.calibration, sample=match.sample
+                    )
             raise unknown_person_error(wanted, (person.name for person in opened.people()))
 
     def _one_face(self, image: Picture, *, largest: bool) -> Face:
@@ -258,6 +298,7 @@ def load(
     mirror: bool = True,
     threshold: str | float = DEFAULT_POLICY,
     threads: int | None = None,
+    calibration: str | os.PathLike[str] | Calibration | None = None,
     limits: Limits | None = None,
     store: Store | None = None,
 ) -> Recognizer:
@@ -268,9 +309,12 @@ def load(
         embedder: Name of an embedder's card.
         min_face_px: Smallest face side to look for, in pixels, ≥ 12.
         mirror: Average each face with its mirror image: twice the embedding time, fewer errors.
-        threshold: A policy measured for the model (``fmr=5e-3``), or a cosine of your own.
+        threshold: A false match rate (``fmr=1e-3``), a false positive rate for a gallery's size
+            (``fpir=1e-2,people=500``), or a cosine of your own.
         threads: CPU threads within one call; all the process may use when ``None``. Use 1 when
             you call from several threads at once.
+        calibration: Of your own data, or the file of one; the one that ships with vultus for
+            these embeddings, if any, when ``None``.
         limits: Bounds on untrusted pictures.
         store: Where weights lie.
 
@@ -294,14 +338,27 @@ def load(
         overlap=spec.nms_iou,
     )
     space = space_in(registry, embedder_card, mirror=mirror)
+    own = _own_calibration(calibration, space)
     if threshold != DEFAULT_POLICY:  # told now, not after the work; a model without needs none
-        threshold_for(embedder_card, space, threshold)
+        threshold_for(embedder_card, space, threshold, own)
     return Recognizer(
         lambda: Mtcnn.from_card(detector_card, store, options, mtcnn),
         lambda: face_embedder_for(embedder_card, registry, store, options, mirror=mirror),
-        lambda: threshold_for(embedder_card, space, threshold),
+        lambda: threshold_for(embedder_card, space, threshold, own),
         limits,
+        lambda: own or shipped_calibration(space),
     )
+
+
+def _own_calibration(
+    given: str | os.PathLike[str] | Calibration | None, space: EmbeddingSpace
+) -> Calibration | None:
+    if given is None:
+        return None
+    if isinstance(given, Calibration):
+        given.check_space(space)
+        return given
+    return load_calibration(Path(given), space)
 
 
 class _Once(Generic[T]):

@@ -206,6 +206,20 @@ class Calibration:
                 actual=self.impostor,
             )
 
+    def check_space(self, space: EmbeddingSpace, source: str = "the calibration") -> None:
+        """Require the calibration to be one of this space.
+
+        Raises:
+            CalibrationError: It is not.
+        """
+        if self.space != space:
+            raise CalibrationError(
+                f"{source} is valid for {self.space}, not for {space}",
+                remedy="use the model and options it was made with, or calibrate anew",
+                expected=space.id,
+                actual=self.space.id,
+            )
+
     # -- files --------------------------------------------------------------------------------
 
     def to_json(self, key: bytes | None = None) -> str:
@@ -315,13 +329,8 @@ def load_calibration(
     except (OSError, UnicodeDecodeError) as error:
         raise CalibrationError(f"{path} cannot be read: {error}", path=str(path)) from error
     found = Calibration.from_json(text, str(path), key)
-    if space is not None and found.space != space:
-        raise CalibrationError(
-            f"{path} is valid for {found.space}, not for {space}",
-            remedy="use the model and options it was made with, or calibrate anew",
-            expected=space.id,
-            actual=found.space.id,
-        )
+    if space is not None:
+        found.check_space(space, str(path))
     return found
 
 
