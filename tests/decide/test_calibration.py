@@ -209,7 +209,11 @@ class TestFiles:
             _made(**{name: np.array(values) for name, values in changed.items()})
 
 
-SHIPPED = [("dlib-resnet-v1", False), ("dlib-resnet-v1", True)]
+SHIPPED = [
+    (model, mirror)
+    for model in ("dlib-resnet-v1", "mobilefacenet", "dlib-mobilefacenet")
+    for mirror in (False, True)
+]
 
 
 @pytest.mark.parametrize(("model", "mirror"), SHIPPED)
