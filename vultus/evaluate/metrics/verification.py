@@ -1,0 +1,395 @@
+"""Error rates of one-to-one comparison: FMR, FNMR, operating points, EER, AUC, d-prime, curves.
+
+Every metric is written once, on weighted cumulative counts (`WeightedScores`), and is exact: the
+only thresholds that matter are the scores themselves. With weights of one it is the metric; with
+the weights of a resampled set of subjects it is one round of the bootstrap.
+
+Terms: ISO/IEC 19795-1. FMR is the share of impostor comparisons that reach the threshold, FNMR
+the share of genuine ones that do not; TAR (also GAR, TMR) is 1 - FNMR, and FAR means FMR here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from vultus.evaluate._plain import plain
+from vultus.evaluate.metrics._need import allowed_errors, dependable
+from vultus.evaluate.metrics.scores import Floats, Ints, Scores, floats
+from vultus.types import Rate
+
+__all__ = [
+    "EqualErrorRate",
+    "ErrorCurve",
+    "OperatingPoint",
+    "WeightedScores",
+    "accuracy",
+    "accuracy_threshold",
+    "area_under_curve",
+    "d_prime",
+    "equal_error_rate",
+    "error_curve",
+    "false_match_rate",
+    "false_non_match_rate",
+    "fnmr_at_fmr",
+    "threshold_at_fmr",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """FNMR at the lowest threshold whose measured FMR does not exceed a target.
+
+    Attributes:
+        target_fmr: What was asked for.
+        threshold: Similarity from which a pair is accepted.
+        fmr: Measured there; at most `target_fmr`.
+        fnmr: Measured there.
+        false_matches: Impostor pairs accepted.
+        impostor: Impostor pairs.
+        false_non_matches: Genuine pairs rejected.
+        genuine: Genuine pairs.
+        fmr_interval: Bootstrap over subjects, at this threshold; ``None`` if not asked for.
+        fnmr_interval: Likewise, with the threshold chosen anew in every round.
+    """
+
+    target_fmr: float
+    threshold: float
+    fmr: float
+    fnmr: float
+    false_matches: int
+    impostor: int
+    false_non_matches: int
+    genuine: int
+    fmr_interval: Rate | None = None
+    fnmr_interval: Rate | None = None
+
+    @property
+    def tar(self) -> float:
+        """True accept rate, 1 - FNMR."""
+        return 1.0 - self.fnmr
+
+    @property
+    def dependable(self) -> bool:
+        """Whether the FMR rests on 30 false matches or more (Doddington's rule of 30)."""
+        return dependable(self.false_matches)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**plain(self), "tar": self.tar, "dependable": self.dependable}
+
+
+@dataclass(frozen=True, slots=True)
+class EqualErrorRate:
+    """Where FMR and FNMR are equal, between two neighbouring points of the ROC.
+
+    Attributes:
+        rate: The equal error rate, interpolated linearly between them.
+        threshold: The lower of the two thresholds around it at which FNMR reaches FMR.
+    """
+
+    rate: float
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ErrorCurve:
+    """FMR and FNMR at rising thresholds: a DET curve, and with `tar` a ROC curve.
+
+    Attributes:
+        threshold: (k,) rising; the last one is infinite and accepts nobody.
+        fmr: (k,) falling from 1 to 0.
+        fnmr: (k,) rising from 0 to 1.
+    """
+
+    threshold: Floats = field(repr=False)
+    fmr: Floats = field(repr=False)
+    fnmr: Floats = field(repr=False)
+
+    @property
+    def tar(self) -> Floats:
+        """(k,) true accept rates, 1 - FNMR."""
+        return 1.0 - self.fnmr
+
+    def thinned(self, points: int) -> ErrorCurve:
+        """About `points` of the points, spread over the decades of both rates, ends included."""
+        if len(self.threshold) <= points:
+            return self
+        falling = np.geomspace(self.fmr[self.fmr > 0].min(), 1.0, max(2, points // 2))
+        rising = np.geomspace(self.fnmr[self.fnmr > 0].min(), 1.0, max(2, points // 2))
+        by_fmr = len(self.fmr) - np.searchsorted(self.fmr[::-1], falling, side="right")
+        by_fnmr = np.searchsorted(self.fnmr, rising)
+        ends = [0, len(self.threshold) - 1]
+        kept = np.unique(np.clip(np.concatenate([by_fmr, by_fnmr, ends]), 0, ends[1]))
+        return ErrorCurve(self.threshold[kept], self.fmr[kept], self.fnmr[kept])
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON; the infinite threshold becomes ``None``."""
+        result: dict[str, Any] = plain(self)
+        return result
+
+
+# -- on plain scores ----------------------------------------------------------------------------
+
+
+def false_match_rate(impostor: ArrayLike, threshold: ArrayLike) -> Floats:
+    """Share of impostor similarities that reach each threshold, in the thresholds' shape."""
+    values = np.sort(floats(impostor, "impostor scores"))
+    below = np.searchsorted(values, np.asarray(threshold, np.float64), side="left")
+    return np.asarray((len(values) - below) / len(values))
+
+
+def false_non_match_rate(genuine: ArrayLike, threshold: ArrayLike) -> Floats:
+    """Share of genuine similarities below each threshold, in the thresholds' shape."""
+    values = np.sort(floats(genuine, "genuine scores"))
+    below = np.searchsorted(values, np.asarray(threshold, np.float64), side="left")
+    return np.asarray(below / len(values))
+
+
+def accuracy(scores: Scores, threshold: float) -> float:
+    """Share of all pairs that are decided rightly."""
+    right = (scores.genuine >= threshold).sum() + (scores.impostor < threshold).sum()
+    return float(right / (len(scores.genuine) + len(scores.impostor)))
+
+
+def accuracy_threshold(scores: Scores) -> float:
+    """The threshold that decides most pairs rightly.
+
+    Every cut between two neighbouring similarities is tried, and one beyond each end. Of several
+    that are equally good the middle one counts (the lower of two): far from the flanks, and
+    itself one of the best.
+    """
+    distinct = np.unique(np.concatenate([scores.genuine, scores.impostor]))
+    between = (distinct[1:] + distinct[:-1]) / 2
+    cuts = np.concatenate([[distinct[0] - 1e-6], between, [distinct[-1] + 1e-6]])
+    genuine, impostor = np.sort(scores.genuine), np.sort(scores.impostor)
+    right = len(genuine) - np.searchsorted(genuine, cuts) + np.searchsorted(impostor, cuts)
+    best = np.flatnonzero(right == right.max())
+    return float(cuts[best[(len(best) - 1) // 2]])
+
+
+def threshold_at_fmr(impostor: ArrayLike, fmr: float) -> float:
+    """The lowest threshold that at most a share `fmr` of the impostor pairs reaches.
+
+    It lies just above the best impostor that must stay out; equal similarities stay out together.
+
+    Raises:
+        RangeError: `fmr` is outside (0, 1).
+        InsufficientDataError: One false match would be more than `fmr`.
+    """
+    values = floats(impostor, "impostor scores")
+    allowed = allowed_errors(fmr, len(values), "FMR", "impostor comparisons")
+    rank = len(values) - 1 - allowed
+    return float(np.nextafter(np.partition(values, rank)[rank], np.inf))
+
+
+def fnmr_at_fmr(scores: Scores, fmr: float) -> OperatingPoint:
+    """FNMR at the lowest threshold whose measured FMR is at most `fmr`.
+
+    Raises:
+        RangeError: `fmr` is outside (0, 1).
+        InsufficientDataError: There are too few impostor pairs; the fields say how many it takes.
+    """
+    threshold = threshold_at_fmr(scores.impostor, fmr)
+    accepted = int((scores.impostor >= threshold).sum())
+    rejected = int((scores.genuine < threshold).sum())
+    impostor, genuine = len(scores.impostor), len(scores.genuine)
+    return OperatingPoint(
+        fmr, threshold, accepted / impostor, rejected / genuine,
+        accepted, impostor, rejected, genuine,
+    )  # fmt: skip
+
+
+def equal_error_rate(scores: Scores) -> EqualErrorRate:
+    """Where FMR and FNMR are equal."""
+    return WeightedScores.of(scores).equal_error_rate()
+
+
+def area_under_curve(scores: Scores) -> float:
+    """Area under the ROC: how often a genuine pair scores above an impostor pair, ties half."""
+    return WeightedScores.of(scores).area()
+
+
+def d_prime(scores: Scores) -> float:
+    """Distance of the two means in units of the root mean of the two variances.
+
+    Source: decidability, Daugman 2000, "Biometric decision landscapes".
+
+    Returns:
+        0 and more; infinite when neither kind varies and their means differ.
+    """
+    return WeightedScores.of(scores).d_prime()
+
+
+def error_curve(scores: Scores, points: int | None = None) -> ErrorCurve:
+    """FMR and FNMR at every score, and beyond the highest.
+
+    Args:
+        scores: What was measured.
+        points: Keep about so many, spread over the decades, for plots and files.
+    """
+    curve = WeightedScores.of(scores).curve()
+    return curve if points is None else curve.thinned(points)
+
+
+# -- on weighted scores -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SortedScores:
+    """Scores sorted once, with where they stand among each other.
+
+    Attributes:
+        genuine: Rising.
+        impostor: Rising.
+        genuine_order: Where each came from in the scores.
+        impostor_order: Likewise.
+        cuts: Every distinct score, rising, and infinity: the thresholds.
+        genuine_below: How many genuine scores lie below each cut.
+        impostor_below: How many impostor scores do.
+        beaten: For each genuine score, how many impostor scores are lower.
+        tied: For each, how many are lower or equal.
+        genuine_moments: (2, g) each score less a value amid them all, and its square.
+        impostor_moments: (2, i) likewise, less the same value.
+    """
+
+    genuine: Floats
+    impostor: Floats
+    genuine_order: Ints
+    impostor_order: Ints
+    cuts: Floats
+    genuine_below: Ints
+    impostor_below: Ints
+    beaten: Ints
+    tied: Ints
+    genuine_moments: Floats
+    impostor_moments: Floats
+
+    @classmethod
+    def of(cls, scores: Scores) -> SortedScores:
+        """Sort."""
+        genuine_order = np.argsort(scores.genuine, kind="stable")
+        impostor_order = np.argsort(scores.impostor, kind="stable")
+        genuine, impostor = scores.genuine[genuine_order], scores.impostor[impostor_order]
+        amid = (float(genuine.mean()) + float(impostor.mean())) / 2.0  # squares stay precise
+        cuts = np.append(np.unique(np.concatenate([genuine, impostor])), np.inf)
+        return cls(
+            genuine,
+            impostor,
+            genuine_order,
+            impostor_order,
+            cuts,
+            np.searchsorted(genuine, cuts, side="left"),
+            np.searchsorted(impostor, cuts, side="left"),
+            np.searchsorted(impostor, genuine, side="left"),
+            np.searchsorted(impostor, genuine, side="right"),
+            np.stack([genuine - amid, (genuine - amid) ** 2]),
+            np.stack([impostor - amid, (impostor - amid) ** 2]),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WeightedScores:
+    """Sorted scores, each counted as often as its weight says.
+
+    Attributes:
+        scores: Sorted.
+        genuine: (g + 1,) weight of the lowest 0, 1, … g genuine scores.
+        impostor: (i + 1,) likewise.
+    """
+
+    scores: SortedScores
+    genuine: Floats
+    impostor: Floats
+
+    @classmethod
+    def of(cls, scores: Scores) -> WeightedScores:
+        """Every score once."""
+        ordered = SortedScores.of(scores)
+        return cls(
+            ordered,
+            np.arange(len(ordered.genuine) + 1, dtype=np.float64),
+            np.arange(len(ordered.impostor) + 1, dtype=np.float64),
+        )
+
+    @classmethod
+    def weighted(cls, scores: SortedScores, genuine: Floats, impostor: Floats) -> WeightedScores:
+        """With weights in the sorted order."""
+        return cls(scores, _cumulative(genuine), _cumulative(impostor))
+
+    @property
+    def empty(self) -> bool:
+        """Whether all pairs of a kind have no weight."""
+        return not (self.genuine[-1] > 0 and self.impostor[-1] > 0)
+
+    def fmr(self, below: int | Ints) -> Any:
+        """FMR where so many of the impostor scores lie below the threshold."""
+        return (self.impostor[-1] - self.impostor[below]) / self.impostor[-1]
+
+    def fnmr(self, below: int | Ints) -> Any:
+        """FNMR where so many of the genuine scores do."""
+        return self.genuine[below] / self.genuine[-1]
+
+    def fnmr_at_fmr(self, fmr: float) -> float:
+        """FNMR at the lowest threshold whose FMR is at most `fmr`."""
+        total = self.impostor[-1]
+        # The fewest that must stay out; the best of them, and its equals, are what is refused.
+        refused = int(np.searchsorted(self.impostor, total - fmr * total - 1e-9))
+        barrier = self.scores.impostor[max(0, refused - 1)]
+        return float(self.fnmr(int(np.searchsorted(self.scores.genuine, barrier, side="right"))))
+
+    def equal_error_rate(self) -> EqualErrorRate:
+        """Where the polyline of the ROC crosses FMR = FNMR."""
+        low, high = 0, len(self.scores.cuts) - 1  # FNMR < FMR at low, FNMR >= FMR at high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (low, middle) if self._gap(middle) >= 0 else (middle, high)
+        fmr = [self.fmr(self.scores.impostor_below[i]) for i in (low, high)]
+        gaps = self._gap(low), self._gap(high)
+        share = -gaps[0] / (gaps[1] - gaps[0])
+        return EqualErrorRate(
+            float(fmr[0] + share * (fmr[1] - fmr[0])), float(self.scores.cuts[high])
+        )
+
+    def _gap(self, cut: int) -> float:
+        """FNMR less FMR; rises with the threshold from -1 to 1."""
+        fnmr = self.fnmr(self.scores.genuine_below[cut])
+        return float(fnmr - self.fmr(self.scores.impostor_below[cut]))
+
+    def area(self) -> float:
+        """Area under the ROC (Mann and Whitney 1947)."""
+        weights = np.diff(self.genuine)
+        beaten = self.impostor[self.scores.beaten] + self.impostor[self.scores.tied]
+        wins = float(np.einsum("i,i->", weights, beaten))
+        return wins / (2.0 * float(self.genuine[-1]) * float(self.impostor[-1]))
+
+    def d_prime(self) -> float:
+        """See the function of this name."""
+        means, variances = [], []
+        for values, counts in (
+            (self.scores.genuine_moments, self.genuine),
+            (self.scores.impostor_moments, self.impostor),
+        ):
+            # einsum: BLAS would wake threads of its own for every sum.
+            mean, square = np.einsum("ki,i->k", values, np.diff(counts)) / counts[-1]
+            means.append(mean)
+            variances.append(max(0.0, square - mean * mean))
+        spread, apart = float(np.sqrt(sum(variances) / 2.0)), float(abs(means[0] - means[1]))
+        return apart / spread if spread > 0 else float("inf") if apart > 0 else 0.0
+
+    def curve(self) -> ErrorCurve:
+        """FMR and FNMR at every cut."""
+        return ErrorCurve(
+            self.scores.cuts,
+            self.fmr(self.scores.impostor_below),
+            self.fnmr(self.scores.genuine_below),
+        )
+
+
+def _cumulative(weights: Floats) -> Floats:
+    total = np.zeros(len(weights) + 1)
+    np.cumsum(weights, out=total[1:])
+    return total
