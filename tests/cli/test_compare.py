@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from vultus.decide import DEFAULT_POLICY
+from vultus.decide import DEFAULT_POLICY, how_often
 
 FIELDS = [
     "a", "b", "similarity", "threshold", "same", "policy", "fmr", "fnmr", "threshold_source",
-    "space", "faces", "boxes",
+    "space", "fmr_at_score", "faces", "boxes",
 ]  # fmt: skip
 
 
@@ -55,8 +55,10 @@ def test_different_people_are_no_failure(vultus, obama: Path, photos: Path):
 def test_for_people(vultus, recognizer, obama: Path, photos: Path):
     ended = vultus("compare", obama, photos / "obama2.jpg")
     assert (ended.code, ended.err) == (0, "")
-    first, second = ended.out.splitlines()
+    first, often, second = ended.out.splitlines()
     assert first.startswith("the same person  similarity 0.9")
+    decision = recognizer.verify(obama, photos / "obama2.jpg")
+    assert often == f"A stranger scores this high {how_often(decision.fmr)}."
     assert first.endswith(f"≥ {recognizer.threshold.value:.4f}")
     threshold = recognizer.threshold
     assert second == (
@@ -89,8 +91,8 @@ def test_a_threshold_of_ones_own(vultus, obama: Path, photos: Path):
         assert said["fmr"] is None
         assert said["fnmr"] is None
     ended = vultus("compare", obama, photos / "obama2.jpg", "--threshold", "0.5")
-    second = ended.out.splitlines()[1]
-    assert second == "Threshold given by the caller; its error rates are unknown."
+    last = ended.out.splitlines()[2]
+    assert last == "Threshold given by the caller; its error rates are unknown."
 
 
 def test_without_the_mirror_another_space(vultus, obama: Path, photos: Path):

@@ -12,8 +12,8 @@ from vultus.cli import doctor
 from vultus.models import Store
 
 CHECKS = [
-    "versions", "weights", "providers", "threads", "exif", "detector", "embedder",
-    "colour-order", "landmarks", "alignment", "pipeline",
+    "versions", "weights", "providers", "threads", "exif", "detector", "mmod",
+    "blazeface", "mesh", "embedder", "colour-order", "landmarks", "alignment", "pipeline",
 ]  # fmt: skip
 
 Checks = dict[str, tuple[bool, str]]
@@ -132,6 +132,36 @@ class TestIll:
         monkeypatch.setattr(Mtcnn, "detect", lambda *_: [])
         _, checks = examine()
         assert checks["detector"] == (False, "0 faces in the golden picture, 1 expected")
+
+    def test_a_pyramid_that_is_off(self, examine, monkeypatch):
+        from vultus.detect import mmod
+
+        layout = mmod._layout
+        monkeypatch.setattr(mmod, "_STRIDE_PX", 9)
+        code, checks = examine()
+        assert code == 1
+        assert not checks["mmod"][0]
+        monkeypatch.setattr(mmod, "_STRIDE_PX", 8)
+        monkeypatch.setattr(mmod, "_layout", lambda size: (layout(size)[0][1:], layout(size)[1]))
+        assert not examine()[1]["mmod"][0]
+
+    def test_boxes_decoded_wrongly(self, examine, monkeypatch):
+        from vultus.detect.blazeface import BlazeFace
+
+        decode = BlazeFace._decode
+        monkeypatch.setattr(
+            BlazeFace, "_decode", lambda self, out, wh: decode(self, [out[0], out[1] * 1.01], wh)
+        )
+        _, checks = examine()
+        assert not checks["blazeface"][0]
+        assert checks["mmod"][0]
+
+    def test_a_mesh_fed_wrongly(self, examine, monkeypatch):
+        window = doctor._window
+        monkeypatch.setattr(doctor, "_window", lambda golden, side: window(golden, side)[..., ::-1])
+        _, checks = examine()
+        assert not checks["mesh"][0]
+        assert checks["detector"][0]
 
     def test_orientation_applied_twice(self, examine, monkeypatch):
         from vultus import sources

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -42,7 +43,8 @@ class TestJson:
             assert names == EXPECTED[Path(row["image"]).name]
             for face in faces:
                 assert list(face) == [
-                    "box", "score", "landmarks", "name", "similarity", "threshold", "nearest",
+                    "box", "score", "landmarks", "name", "similarity", "threshold", "fmr", "margin",
+                    "nearest",
                 ]  # fmt: skip
                 assert len(face["box"]) == 4
                 assert len(face["landmarks"]) == 5
@@ -135,13 +137,18 @@ class TestForPeople:
         assert (ended.code, ended.err) == (0, "")
         lines = ended.out.splitlines()
         assert lines[0] == f"{photos / 'astronaut.png'}  unknown"
-        assert lines[1].startswith(f"{photos / 'obama2.jpg'}  Barack Obama 0.9")
+        assert re.fullmatch(
+            re.escape(f"{photos / 'obama2.jpg'}  ") + r"Barack Obama, 0\.9\d\d; a stranger scores "
+            r"this high about 1 time in [\d,]+ \(95 %: [\d,]+–[\d,]+\)",
+            lines[1],
+        )
         assert lines[3] == f"{photos / 'rocket.jpg'}  no face"
-        assert {part.split(" 0.")[0] for part in lines[4].split("  ")[1].split(", ")} == {
+        assert lines[4] == str(photos / "wall.jpg")
+        assert {line.strip().split(", 0.")[0] for line in lines[5:8]} == {
             "Joe Biden", "Barack Obama", "unknown",
         }  # fmt: skip
         threshold = recognizer.threshold
-        assert lines[5] == (
+        assert lines[8] == (
             "5 pictures: Barack Obama in 3, Joe Biden in 1; 2 unknown faces, 0 failed. "
             f"Threshold {threshold.value:.4f}: {threshold.fmr:.2%} of pairs of strangers pass "
             f"({threshold.policy})."
@@ -161,7 +168,7 @@ class TestForPeople:
         one = load_image(photos / "obama2.jpg")
         Image.fromarray(np.hstack([one, one])).save(tmp_path / "twice.png")
         ended = vultus("identify", known, tmp_path / "twice.png")
-        assert ended.out.count("Barack Obama 0.9") == 2
+        assert ended.out.count("Barack Obama, 0.9") == 2
         assert "1 pictures: Barack Obama in 1; 0 unknown faces" in ended.out
 
     def test_nobody_known(self, vultus, known: Path, photos: Path):

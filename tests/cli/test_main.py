@@ -95,7 +95,8 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("options", "code"),
         [
-            (["--threshold", "fmr=1e-9"], "card-invalid"),
+            (["--threshold", "fmr=1e-9"], "insufficient-data"),
+            (["--threshold", "fmr=7"], "value-range"),
             (["--threshold", "high"], "card-invalid"),
             (["--threshold", "nan"], "value-range"),
             (["--threshold", "1.5"], "value-range"),
@@ -125,7 +126,7 @@ class TestErrors:
         arguments = ["gone", "Joe", "gone.jpg"] if command == "verify" else ["gone", "gone.jpg"]
         ended = vultus(command, *arguments, "--threshold", policy)
         assert ended.code == 4
-        code = "value-range" if policy == "7" else "card-invalid"
+        code = "value-range" if policy == "7" else "insufficient-data"
         assert ended.err.startswith(f"error {code}: ")
 
     def test_the_remedy_has_a_line_of_its_own(self, vultus, samples: Path):

@@ -58,6 +58,11 @@ def test_json(vultus, recognizer, gallery: Path, photos: Path, name, same):
         "fnmr": recognizer.threshold.fnmr,
         "threshold_source": recognizer.threshold.source,
         "space": recognizer.embedder.space.id,
+        "fmr_at_score": {
+            "value": decision.fmr.value,
+            "low": decision.fmr.low,
+            "high": decision.fmr.high,
+        },
         "faces": 1,
     }
 

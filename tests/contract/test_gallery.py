@@ -3,7 +3,6 @@
 import threading
 import unicodedata
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from vultus.errors import (
     SpaceMismatchError,
     UnknownPersonError,
 )
-from vultus.gallery import Gallery, MemoryGallery, NewSample, Person, SqliteGallery, open_gallery
+from vultus.gallery import Gallery, NewSample, open_gallery
 from vultus.types import Embedding, EmbeddingSpace, Match
 
 DIMENSION = 24
@@ -26,28 +25,6 @@ SPACE = EmbeddingSpace("test", "0" * 64, DIMENSION, "none")
 OTHER = EmbeddingSpace("test", "1" * 64, DIMENSION, "none")
 
 Make = Callable[..., Gallery]
-
-
-@pytest.fixture(params=["memory", "sqlite"])
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Make]:
-    """Make empty galleries of one backend; closed at the end."""
-    made: list[Gallery] = []
-
-    def build(space: EmbeddingSpace | None = None) -> Gallery:
-        if request.param == "memory":
-            made.append(MemoryGallery(space))
-        else:
-            made.append(SqliteGallery(tmp_path / f"{len(made)}.db", space=space))
-        return made[-1]
-
-    yield build
-    for gallery in made:
-        gallery.close()
-
-
-@pytest.fixture
-def gallery(make: Make) -> Gallery:
-    return make()
 
 
 def unit(seed: int, space: EmbeddingSpace = SPACE) -> Embedding:
@@ -61,6 +38,11 @@ def axis(*weights: float) -> Embedding:
     vector = np.zeros(DIMENSION)
     vector[: len(weights)] = weights
     return Embedding(vector / np.linalg.norm(vector), SPACE)
+
+
+def counts(gallery: Gallery) -> list[tuple[str, int]]:
+    """Everybody with the number of their samples."""
+    return [(person.id, person.samples) for person in gallery.people()]
 
 
 def brute(samples: list[tuple[int, str, Embedding]], query: Embedding, k: int) -> list[Match]:
@@ -92,7 +74,7 @@ def test_one_person(gallery: Gallery) -> None:
     assert gallery.add("Ada", axis(1)) == 1
     assert gallery.space == SPACE
     assert "Ada" in gallery
-    assert gallery.people() == [Person("Ada", 1)]
+    assert counts(gallery) == [("Ada", 1)]
     (match,) = gallery.search(axis(3, 4))
     assert (match.name, match.sample) == ("Ada", 1)
     assert match.similarity == pytest.approx(0.6, abs=1e-7)
@@ -116,7 +98,7 @@ def test_best_sample_per_person_best_first(gallery: Gallery) -> None:
     ]
     assert [m.name for m in gallery.search(axis(1), k=2)] == ["Ada", "Bea"]
     assert gallery.search(axis(1))[-1].similarity == -1.0
-    assert gallery.people() == [Person("Ada", 2), Person("Bea", 1), Person("Cleo", 1)]
+    assert counts(gallery) == [("Ada", 2), ("Bea", 1), ("Cleo", 1)]
 
 
 def test_ties_go_by_name_and_by_age(gallery: Gallery) -> None:
@@ -151,7 +133,7 @@ def test_names_are_trimmed_and_composed(gallery: Gallery) -> None:
     decomposed = unicodedata.normalize("NFD", "Zoë")
     gallery.add(f"  {decomposed}\n", unit(1))
     gallery.add("Zoë", unit(2))
-    assert gallery.people() == [Person("Zoë", 2)]
+    assert counts(gallery) == [("Zoë", 2)]
     assert decomposed in gallery
     assert gallery.remove(decomposed) == 2
 
@@ -197,7 +179,7 @@ def test_same_picture_of_a_person_is_refused(gallery: Gallery) -> None:
     assert caught.value.fields == {"name": "Ada", "source_digest": "d1", "position": 0}
     gallery.add("Bea", unit(3), source_digest="d1")
     gallery.add_many([NewSample("Ada", unit(1)), NewSample("Ada", unit(1))])
-    assert gallery.people() == [Person("Ada", 3), Person("Bea", 1)]
+    assert counts(gallery) == [("Ada", 3), ("Bea", 1)]
     gallery.remove("Ada")
     assert gallery.add("Ada", unit(1), source_digest="d1") == 5
 
@@ -216,7 +198,7 @@ def test_a_batch_goes_in_wholly_or_not_at_all(gallery: Gallery) -> None:
     with pytest.raises(DuplicateSampleError) as caught:
         gallery.add_many([batch[0], batch[1], batch[3]])
     assert caught.value.fields["position"] == 2
-    assert gallery.people() == [Person("Ada", 1)]
+    assert counts(gallery) == [("Ada", 1)]
     assert [m.name for m in gallery.search(unit(2))] == ["Ada"]
     assert gallery.add_many(batch[:2]) == [2, 3]
 
@@ -279,7 +261,7 @@ def test_another_space_is_refused_before_anything_is_written(gallery: Gallery) -
         gallery.search(unit(1, OTHER))
     with pytest.raises(SpaceMismatchError):
         gallery.search_many([unit(1), unit(1, OTHER)])
-    assert gallery.people() == [Person("Ada", 1)]
+    assert counts(gallery) == [("Ada", 1)]
 
 
 def test_a_mixed_first_batch_fixes_nothing(gallery: Gallery) -> None:

@@ -46,7 +46,17 @@ def test_addresses_are_unique() -> None:
 
 def test_the_default_pack_is_free_to_use() -> None:
     packed = [card for card in CARDS if card.packed]
-    assert [card.name for card in packed] == ["dlib-five-points", "dlib-resnet-v1", "mtcnn"]
+    assert [card.name for card in packed] == [
+        "blazeface-back",
+        "blazeface-full",
+        "blazeface-short",
+        "dlib-five-points",
+        "dlib-mmod",
+        "dlib-resnet-v1",
+        "facemesh",
+        "facemesh-attention",
+        "mtcnn",
+    ]
     assert all(card.licence.commercial is True for card in packed)
 
 
@@ -81,6 +91,8 @@ def test_research_weights_say_so(card: ModelCard) -> None:
         ("arcface-r50", "RGB", 127.5, 127.5),
         ("edgeface-s", "RGB", 127.5, 127.5),
         ("sface", "RGB", 0.0, 1.0),
+        ("blazeface-short", "RGB", 127.5, 127.5),
+        ("facemesh", "RGB", 0.0, 255.0),
     ],
 )
 def test_pictures_are_fed_as_published(name: str, channels: str, mean: float, std: float) -> None:

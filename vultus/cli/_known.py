@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from vultus.cli._output import warn, with_progress
 from vultus.errors import (
     DuplicateSampleError,
     EmptyGalleryError,
+    GroupExistsError,
     ModelError,
     NoFaceError,
     VultusError,
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from vultus.gallery import Gallery, NewSample
     from vultus.pipeline import Recognizer
 
-__all__ = ["known_people"]
+__all__ = ["enroll_tree", "join_group", "known_people"]
 
 
 class Known(NamedTuple):
@@ -38,7 +40,7 @@ class Known(NamedTuple):
 
 @contextmanager
 def known_people(
-    source: Path, found: Recognizer, *, jobs: int = 1, shown: bool = False
+    source: str | Path, found: Recognizer, *, jobs: int = 1, shown: bool = False
 ) -> Iterator[Known]:
     """Open a gallery file, or enrol a folder of people in memory.
 
@@ -62,7 +64,7 @@ def known_people(
 
     if os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises for some names
         with MemoryGallery() as gallery:
-            failed = _enroll_tree(source, found, gallery, jobs=jobs, shown=shown)
+            failed = enroll_tree(Path(source), found, gallery, jobs=jobs, shown=shown)
             yield Known(gallery, failed)
     else:
         with open_gallery(source, create=False) as gallery:
@@ -73,8 +75,16 @@ def known_people(
             yield Known(gallery, 0)
 
 
-def _enroll_tree(root: Path, found: Recognizer, gallery: Gallery, *, jobs: int, shown: bool) -> int:
-    """Enrol everybody; returns how many pictures could not be used."""
+def enroll_tree(
+    root: Path,
+    found: Recognizer,
+    gallery: Gallery,
+    *,
+    jobs: int,
+    shown: bool,
+    group: str | None = None,
+) -> int:
+    """Enrol everybody, into a group if wanted; returns how many pictures could not be used."""
     from vultus.pipeline import largest_face
     from vultus.runtime import ordered_map
     from vultus.sources import people_tree
@@ -105,6 +115,8 @@ def _enroll_tree(root: Path, found: Recognizer, gallery: Gallery, *, jobs: int, 
                 warn(f"{name}: {path} shows {faces} faces; the largest is taken")
             try:
                 gallery.add_many([sample])
+                if group is not None:
+                    join_group(gallery, name, group)
             except DuplicateSampleError:
                 warn(f"{name}: {path} is the same picture as another; it is left out")
     if len(gallery) == 0:
@@ -114,3 +126,11 @@ def _enroll_tree(root: Path, found: Recognizer, gallery: Gallery, *, jobs: int, 
             path=str(root),
         )
     return failed
+
+
+def join_group(gallery: Gallery, person: str, group: str) -> None:
+    """Put a person into a group, which is made when absent; what is noted there stays."""
+    if group not in gallery.person(person).groups:
+        with contextlib.suppress(GroupExistsError):
+            gallery.add_group(group)
+        gallery.join(person, group)

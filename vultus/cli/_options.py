@@ -14,6 +14,7 @@ from vultus.cli._output import err, with_progress
 from vultus.errors import (
     GalleryFileError,
     ImageNotFoundError,
+    InputError,
     ModelError,
     OutputError,
     SpaceMismatchError,
@@ -28,15 +29,21 @@ __all__ = [
     "DEFAULT_POLICY",
     "HOPELESS",
     "AnyTurn",
+    "CalibrationFile",
     "Csv",
+    "DetectorName",
     "Done",
     "Draw",
     "Embedder",
+    "Gate",
+    "Groups",
     "Jobs",
     "Json",
+    "KeepCrop",
     "MinFace",
     "Mirror",
     "ThresholdOption",
+    "crop_key",
     "job_count",
     "pictures",
     "recognizer",
@@ -65,6 +72,30 @@ ThresholdOption: TypeAlias = Annotated[
         "--threshold", help="A measured policy such as fmr=1e-3, or a cosine of your own."
     ),
 ]
+CalibrationFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--calibration", help="Error rates of your own data, from `vultus calibrate`."),
+]
+DetectorName: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--detector", help="Model that finds faces; auto: the best one here for each picture."
+    ),
+]
+Gate: TypeAlias = Annotated[
+    str,
+    typer.Option("--gate", help="What is asked of a face: off, low, normal or high."),
+]
+Groups: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--group", help="Only members of this group; may be repeated."),
+]
+KeepCrop: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--keep-crop", help="Keep each face's picture, encrypted with VULTUS_GALLERY_KEY."
+    ),
+]
 AnyTurn: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -85,6 +116,10 @@ def recognizer(
     embedder: str = "dlib-resnet-v1",
     mirror: bool = True,
     threshold: str | None = None,
+    calibration: Path | None = None,
+    detector: str = "mtcnn",
+    gate: str = "off",
+    keep_crop: bool = False,
     jobs: int = 1,
 ) -> Recognizer:
     """Load a recogniser for `jobs` pictures at a time."""
@@ -104,8 +139,29 @@ def recognizer(
         min_face_px=min_face,
         mirror=mirror,
         threshold=policy,
+        calibration=calibration,
+        detector=detector,
+        gate=gate,
+        crop_key=crop_key() if keep_crop else None,
         threads=1 if jobs > 1 else None,
     )
+
+
+def crop_key() -> bytes:
+    """The key that crops are encrypted with.
+
+    Raises:
+        InputError: The environment holds none.
+    """
+    from vultus.gallery.crops import KEY_VARIABLE, key_from_environment
+
+    found = key_from_environment()
+    if found is None:
+        raise InputError(
+            f"kept crops are encrypted; {KEY_VARIABLE} must hold their key",
+            remedy=f"`vultus gallery key` makes one: export {KEY_VARIABLE}=…",
+        )
+    return found
 
 
 HOPELESS = (ModelError, GalleryFileError, SpaceMismatchError)

@@ -26,7 +26,7 @@ from rich.progress import (
 from vultus.errors import OutputError, VultusError
 
 if TYPE_CHECKING:
-    from vultus.types import Face
+    from vultus.types import Face, GateResult
 
 __all__ = [
     "EXIT_FAILED",
@@ -40,6 +40,7 @@ __all__ = [
     "error_object",
     "face_object",
     "fail",
+    "gate_object",
     "out",
     "print_csv",
     "print_json",
@@ -135,8 +136,27 @@ def face_object(face: Face) -> dict[str, object]:
     return {
         "box": box_list(face),
         "score": round(face.score, 6),
-        "landmarks": [[round(float(x), 2), round(float(y), 2)] for x, y in face.points],
+        "landmarks": None
+        if face.landmarks is None
+        else [[round(float(x), 2), round(float(y), 2)] for x, y in face.points],
     }
+
+
+def gate_object(gate: GateResult | None) -> dict[str, object] | None:
+    """What the gate said as the JSON outputs state it; ``None`` where none was asked."""
+    if gate is None:
+        return None
+    reasons = [
+        {
+            "code": reason.code,
+            "message": reason.message,
+            "remedy": reason.remedy,
+            "value": round(reason.value, 4),
+            "limit": reason.limit,
+        }
+        for reason in gate.reasons
+    ]
+    return {"policy": gate.policy, "accepted": gate.accepted, "reasons": reasons}
 
 
 @contextmanager

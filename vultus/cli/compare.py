@@ -9,6 +9,7 @@ import typer
 
 from vultus.cli._options import (
     DEFAULT_POLICY,
+    CalibrationFile,
     Embedder,
     Json,
     MinFace,
@@ -21,22 +22,29 @@ from vultus.errors import NoFaceError
 
 if TYPE_CHECKING:
     from vultus.pipeline import Recognizer
-    from vultus.types import Decision, Face
+    from vultus.types import Decision, Face, Rate
 
-__all__ = ["compare", "decision_object", "one_face", "print_decision"]
+__all__ = ["compare", "decision_object", "one_face", "print_decision", "rate_object"]
 
 
 def compare(
     a: Annotated[Path, typer.Argument(help="A picture; its largest face counts.")],
     b: Annotated[Path, typer.Argument(help="Another picture.")],
     threshold: ThresholdOption = DEFAULT_POLICY,
+    calibration: CalibrationFile = None,
     min_face: MinFace = 40.0,
     embedder: Embedder = "dlib-resnet-v1",
     mirror: Mirror = True,
     json: Json = False,
 ) -> None:
     """Compare the faces of two pictures."""
-    found = recognizer(min_face=min_face, embedder=embedder, mirror=mirror, threshold=threshold)
+    found = recognizer(
+        min_face=min_face,
+        embedder=embedder,
+        mirror=mirror,
+        threshold=threshold,
+        calibration=calibration,
+    )
     _ = found.threshold  # an unknown policy is told before any work
     first, first_count = one_face(found, a)
     second, second_count = one_face(found, b)
@@ -84,7 +92,15 @@ def decision_object(decision: Decision) -> dict[str, object]:
         "fnmr": limit.fnmr,
         "threshold_source": limit.source,
         "space": limit.space,
+        "fmr_at_score": rate_object(decision.fmr),
     }
+
+
+def rate_object(rate: Rate | None) -> dict[str, float] | None:
+    """A rate with its interval as the JSON outputs state it."""
+    if rate is None:
+        return None
+    return {"value": rate.value, "low": rate.low, "high": rate.high}
 
 
 def print_decision(decision: Decision, yes: str, no: str) -> None:
@@ -95,6 +111,10 @@ def print_decision(decision: Decision, yes: str, no: str) -> None:
     out.print(
         f"{verdict}  similarity {decision.similarity:.4f} {sign} {limit.value:.4f}", soft_wrap=True
     )
+    if decision.fmr is not None:
+        from vultus.decide import how_often
+
+        out.print(f"A stranger scores this high {how_often(decision.fmr)}.", soft_wrap=True)
     if limit.fmr is not None and limit.fnmr is not None:
         out.print(
             f"[dim]At this threshold {limit.fmr:.2%} of pairs of strangers pass and "

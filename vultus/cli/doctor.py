@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from vultus.types import Embedding
+    from vultus.types import Embedding, Image
 
 __all__ = ["doctor"]
 
@@ -30,6 +30,8 @@ _GOLDEN_COSINE = 0.9999
 _GOLDEN_BOX_PX = 1.0
 _GOLDEN_POINT_PX = 1.0
 _PIPELINE_COSINE = 0.994
+# BlazeFace and the meshes give what their published graphs give, to a thousandth of a pixel.
+_GOLDEN_GRAPH_PX = 0.01
 
 
 class Check(NamedTuple):
@@ -170,6 +172,77 @@ def _detector() -> tuple[bool, str]:
     return ok, f"box within {box:.2f} px and landmarks within {points:.2f} px of the reference"
 
 
+def _mmod() -> tuple[bool, str]:
+    import numpy as np
+
+    from vultus.detect.mmod import Mmod
+    from vultus.models import Registry, Store
+    from vultus.types import Frame
+
+    golden = _golden()
+    frame = Frame(golden["picture"].astype(np.uint8))
+    faces = Mmod.from_card(Registry().get("dlib-mmod"), Store()).detect(frame)
+    if len(faces) != 1:
+        return False, f"{len(faces)} faces in the golden picture, 1 expected"
+    # dlib's right and bottom are the last pixel inside.
+    edges = golden["mmod_box"].astype(np.float64) + (0, 0, 1, 1)
+    off = float(np.abs(np.array(faces[0].box.xyxy) - edges).max())
+    return off <= _GOLDEN_BOX_PX, f"box within {off:.2f} px of dlib's"
+
+
+def _blazeface() -> tuple[bool, str]:
+    import numpy as np
+
+    from vultus.detect.blazeface import BlazeFace
+    from vultus.models import Registry, Store
+    from vultus.types import Frame
+
+    golden, off = _golden(), {}
+    for name in ("short", "full", "back"):
+        detector = BlazeFace.from_card(Registry().get(f"blazeface-{name}"), Store())
+        frame = Frame(_window(golden, detector.size_wh[0]))
+        found = detector.detect_with_keypoints(frame)
+        if len(found) != 1:
+            return False, f"{name}: {len(found)} faces in the golden picture, 1 expected"
+        (face, points) = found[0]
+        values = np.concatenate([face.box.xyxy, points.ravel()])
+        expected = golden[f"blazeface_{name}"][1:].astype(np.float64)
+        off[name] = float(np.abs(values - expected).max())
+    return _near_graphs(off)
+
+
+def _mesh() -> tuple[bool, str]:
+    import numpy as np
+
+    from vultus.models import Registry, Store
+    from vultus.runtime import Session
+
+    golden, off = _golden(), {}
+    for name in ("facemesh", "facemesh-attention"):
+        card = Registry().get(name)
+        network = Session(Store().read(card), name)
+        window = _window(golden, 192).astype(np.float32) / np.array(card.input.std, np.float32)
+        (mesh,) = network.run({"input": window[None]}, ("mesh",))
+        expected = golden[f"{name.replace('-', '_')}_mesh"].astype(np.float64)
+        off[name] = float(np.abs(mesh[0] - expected).max())
+    return _near_graphs(off)
+
+
+def _near_graphs(off_px: dict[str, float]) -> tuple[bool, str]:
+    text = ", ".join(f"{name} within {off:.0e} px" for name, off in off_px.items())
+    return max(off_px.values()) <= _GOLDEN_GRAPH_PX, f"{text} of their published graphs"
+
+
+def _window(golden: dict[str, NDArray[np.generic]], side_px: int) -> Image:
+    """The part of the golden picture that the originals saw at this size."""
+    import numpy as np
+
+    windows = golden["windows"].astype(np.int64).tolist()
+    left, top, side = next(row for row in windows if row[2] == side_px)
+    part = golden["picture"][top : top + side, left : left + side]
+    return np.ascontiguousarray(part).astype(np.uint8)
+
+
 def _embedder() -> tuple[bool, str]:
     golden = _golden()
     cosine = _golden_cosine(golden, golden["chip"])
@@ -249,6 +322,9 @@ _CHECKS: dict[str, Callable[[], tuple[bool, str]]] = {
     "threads": _threads,
     "exif": _exif,
     "detector": _detector,
+    "mmod": _mmod,
+    "blazeface": _blazeface,
+    "mesh": _mesh,
     "embedder": _embedder,
     "colour-order": _colour_order,
     "landmarks": _landmarks,

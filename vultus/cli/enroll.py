@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from vultus.cli._options import HOPELESS, Embedder, Json, MinFace, Mirror, recognizer
+from vultus.cli._gallery import GalleryName
+from vultus.cli._gallery import opened as opened_as
+from vultus.cli._known import join_group
+from vultus.cli._options import (
+    HOPELESS,
+    DetectorName,
+    Embedder,
+    Gate,
+    Json,
+    KeepCrop,
+    MinFace,
+    Mirror,
+    recognizer,
+)
 from vultus.cli._output import (
     end,
     error_object,
@@ -24,7 +37,7 @@ __all__ = ["enroll"]
 
 
 def enroll(
-    gallery: Annotated[Path, typer.Argument(help="The gallery, a file such as family.vultus.")],
+    gallery: GalleryName,
     name: Annotated[str, typer.Argument(help="The person.")],
     photos: Annotated[
         list[Path], typer.Argument(metavar="PHOTO…", help="Pictures, folders or patterns.")
@@ -32,22 +45,34 @@ def enroll(
     largest: Annotated[
         bool, typer.Option("--largest", help="Take the largest of several faces.")
     ] = False,
+    group: Annotated[
+        str | None, typer.Option("--group", help="The group they join, made if absent.")
+    ] = None,
+    gate: Gate = "off",
+    keep_crop: KeepCrop = False,
     min_face: MinFace = 40.0,
+    detector: DetectorName = "mtcnn",
     embedder: Embedder = "dlib-resnet-v1",
     mirror: Mirror = True,
     json: Json = False,
 ) -> None:
     """Add pictures of one person to a gallery; each must show exactly one face."""
-    from vultus.gallery import open_gallery
     from vultus.gallery.base import check_space
     from vultus.sources import expand
 
-    found = recognizer(min_face=min_face, embedder=embedder, mirror=mirror)
+    found = recognizer(
+        min_face=min_face,
+        embedder=embedder,
+        mirror=mirror,
+        detector=detector,
+        gate=gate,
+        keep_crop=keep_crop,
+    )
     space = found.embedder.space  # a missing model is told before any work
     paths = list(expand(photos))
     failed = 0
     with (
-        open_gallery(gallery) as opened,
+        opened_as(gallery, create=True) as opened,
         with_progress(paths, len(paths), "enrolling", shown=len(paths) > 1 and not json) as each,
     ):
         if opened.space is not None:
@@ -74,8 +99,10 @@ def enroll(
                 )
             elif error:
                 fail(error)
+        if group is not None and failed < len(paths):
+            join_group(opened, unicodedata.normalize("NFC", name.strip()), group)
         known = unicodedata.normalize("NFC", name.strip())
-        count = next((p.samples for p in opened.people() if p.name == known), 0)
+        count = next((p.samples for p in opened.people() if p.id == known), 0)
     if not json:
         out.print(
             f"[bold]{safe(name)}[/]: {len(paths) - failed} of {len(paths)} pictures enrolled, "

@@ -12,10 +12,14 @@ from vultus.cli._known import known_people
 from vultus.cli._options import (
     DEFAULT_POLICY,
     AnyTurn,
+    CalibrationFile,
     Csv,
+    DetectorName,
     Done,
     Draw,
     Embedder,
+    Gate,
+    Groups,
     Jobs,
     Json,
     MinFace,
@@ -32,11 +36,13 @@ from vultus.cli._output import (
     error_object,
     face_object,
     fail,
+    gate_object,
     out,
     print_csv,
     print_json,
     safe,
 )
+from vultus.cli.compare import rate_object
 
 if TYPE_CHECKING:
     from vultus.types import Face, Frame, Identification
@@ -46,14 +52,19 @@ __all__ = ["identify"]
 
 def identify(
     known: Annotated[
-        Path, typer.Argument(help="A gallery, a folder per person, or one picture per person.")
+        str, typer.Argument(help="A gallery, a folder per person, or one picture per person.")
     ],
     photos: Annotated[
         list[Path], typer.Argument(metavar="PHOTOS…", help="Pictures, folders or patterns.")
     ],
     threshold: ThresholdOption = DEFAULT_POLICY,
+    calibration: CalibrationFile = None,
     min_face: MinFace = 40.0,
     any_turn: AnyTurn = False,
+    gate: Gate = "off",
+    group: Groups = None,
+    once: Annotated[bool, typer.Option("--once", help="Nobody is on one picture twice.")] = False,
+    detector: DetectorName = "mtcnn",
     embedder: Embedder = "dlib-resnet-v1",
     mirror: Mirror = True,
     draw: Draw = None,
@@ -62,20 +73,27 @@ def identify(
     jobs: Jobs = 0,
 ) -> None:
     """Put names on the faces of photos; strangers stay without one."""
-    workers = job_count([*photos, known], jobs)
+    workers = job_count([*photos, Path(known)], jobs)
     found = recognizer(
-        min_face=min_face, embedder=embedder, mirror=mirror, threshold=threshold, jobs=workers
+        min_face=min_face,
+        embedder=embedder,
+        mirror=mirror,
+        threshold=threshold,
+        calibration=calibration,
+        detector=detector,
+        gate=gate,
+        jobs=workers,
     )
     limit = found.threshold
     folder = OutputFolder(draw, photos) if draw else None
     quiet = json or csv
     seen: Counter[str] = Counter()
-    failed = count = strangers = 0
+    failed = count = strangers = refused = 0
     with known_people(known, found, jobs=workers, shown=not quiet) as (gallery, unusable):
 
         def work(frame: Frame) -> tuple[list[Face], object]:
             faces = found.detect(frame, any_turn=any_turn)
-            return faces, found.identify(gallery, faces)
+            return faces, found.identify(gallery, faces, groups=group, once=once)
 
         if csv:
             print_csv(["image", "name", "similarity", "x1", "y1", "x2", "y2", "error"])
@@ -93,6 +111,7 @@ def identify(
             count, failed = count + 1, failed + bool(done.error)
             seen.update({a.name for a in answers if a.name})
             strangers += sum(a.name is None for a in answers)
+            refused += sum(map(_refused, answers))
             if json:
                 print_json(_object(done, answers))
             elif csv:
@@ -108,7 +127,8 @@ def identify(
         ranked = sorted(seen.items(), key=lambda item: (-item[1], item[0]))
         people = ", ".join(f"{safe(name)} in {times}" for name, times in ranked) or "nobody known"
         out.print(
-            f"[dim]{count} pictures: {people}; {strangers} unknown faces, {failed} failed"
+            f"[dim]{count} pictures: {people}; {strangers - refused} unknown faces, "
+            f"{f'{refused} refused, ' if refused else ''}{failed} failed"
             f"{f', {unusable} of the known left out' if unusable else ''}. "
             f"Threshold {limit.value:.4f}: {rates}.[/]",
             soft_wrap=True,
@@ -124,6 +144,11 @@ def _similarity(answer: Identification) -> float | None:
     return round(answer.decision.similarity, 6) if answer.decision else None
 
 
+def _margin(answer: Identification) -> float | None:
+    margin = answer.decision.margin if answer.decision else None
+    return None if margin is None else round(margin, 6)
+
+
 def _object(done: Done, answers: list[Identification]) -> dict[str, object]:
     return {
         "image": str(done.path),
@@ -135,6 +160,9 @@ def _object(done: Done, answers: list[Identification]) -> dict[str, object]:
                 "name": answer.name,
                 "similarity": _similarity(answer),
                 "threshold": answer.decision.threshold.value if answer.decision else None,
+                "fmr": rate_object(answer.decision.fmr) if answer.decision else None,
+                "margin": _margin(answer),
+                "gate": gate_object(answer.gate),
                 "nearest": [
                     {"name": m.name, "similarity": round(m.similarity, 6)} for m in answer.matches
                 ],
@@ -157,13 +185,29 @@ def _print_lines(done: Done, answers: list[Identification]) -> None:
     if done.error:
         fail(done.error)
         return
-    said = [
-        f"[bold green]{safe(a.name)}[/] [dim]{a.decision.similarity:.3f}[/]"
-        if a.name and a.decision
-        else "[yellow]unknown[/]"
-        for a in answers
-    ]
-    out.print(f"[bold]{safe(done.path)}[/]  {', '.join(said) or '[dim]no face[/]'}", soft_wrap=True)
+    said = [_said(answer) for answer in answers] or ["[dim]no face[/]"]
+    if len(said) == 1:
+        out.print(f"[bold]{safe(done.path)}[/]  {said[0]}", soft_wrap=True)
+        return
+    out.print(f"[bold]{safe(done.path)}[/]", soft_wrap=True)
+    for line in said:
+        out.print(f"  {line}", soft_wrap=True)
+
+
+def _said(answer: Identification) -> str:
+    """One face in words: who, how similar, and how often a stranger looks as similar."""
+    from vultus.decide import in_words
+
+    if answer.gate is not None and _refused(answer):
+        return f"[yellow]refused[/], [dim]{safe('; '.join(map(str, answer.gate.reasons)))}[/]"
+    if answer.name is None or answer.decision is None:
+        return "[yellow]unknown[/]"
+    who, _, rest = in_words(answer.decision, safe(answer.name)).partition(", ")
+    return f"[bold green]{who}[/], [dim]{rest}[/]"
+
+
+def _refused(answer: Identification) -> bool:
+    return answer.gate is not None and not answer.gate.accepted
 
 
 def _draw(done: Done, answers: list[Identification], folder: OutputFolder) -> None:
@@ -174,7 +218,7 @@ def _draw(done: Done, answers: list[Identification], folder: OutputFolder) -> No
     marks = [
         Mark(
             answer.face.box,
-            answer.name or "unknown",
+            answer.name or ("refused" if _refused(answer) else "unknown"),
             color=KNOWN if answer.name else UNKNOWN,
             note=f"{answer.decision.similarity:.3f}" if answer.decision else "",
         )

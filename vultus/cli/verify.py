@@ -10,7 +10,10 @@ import typer
 from vultus.cli._known import known_people
 from vultus.cli._options import (
     DEFAULT_POLICY,
+    CalibrationFile,
+    DetectorName,
     Embedder,
+    Gate,
     Json,
     MinFace,
     Mirror,
@@ -25,18 +28,29 @@ __all__ = ["verify"]
 
 def verify(
     known: Annotated[
-        Path, typer.Argument(help="A gallery, a folder per person, or one picture per person.")
+        str, typer.Argument(help="A gallery, a folder per person, or one picture per person.")
     ],
     name: Annotated[str, typer.Argument(help="Who they say they are.")],
     photo: Annotated[Path, typer.Argument(help="A picture of them; its largest face counts.")],
     threshold: ThresholdOption = DEFAULT_POLICY,
+    calibration: CalibrationFile = None,
     min_face: MinFace = 40.0,
+    gate: Gate = "off",
+    detector: DetectorName = "mtcnn",
     embedder: Embedder = "dlib-resnet-v1",
     mirror: Mirror = True,
     json: Json = False,
 ) -> None:
     """Check one picture against one known person; exit code 1 when it is not them."""
-    found = recognizer(min_face=min_face, embedder=embedder, mirror=mirror, threshold=threshold)
+    found = recognizer(
+        min_face=min_face,
+        embedder=embedder,
+        mirror=mirror,
+        threshold=threshold,
+        calibration=calibration,
+        detector=detector,
+        gate=gate,
+    )
     _ = found.threshold  # an unknown policy is told before any work
     face, count = one_face(found, photo)
     with known_people(known, found) as (gallery, _):

@@ -9,7 +9,7 @@ from vultus.decide.calibration import (
 from vultus.decide.norm import Cohort, normalised
 from vultus.decide.own import OwnDistances, own_distances
 from vultus.decide.thresholds import DEFAULT_POLICY, decide, threshold_for
-from vultus.decide.words import in_words
+from vultus.decide.words import how_often, in_words
 
 __all__ = [
     "DEFAULT_POLICY",
@@ -18,6 +18,7 @@ __all__ = [
     "OwnDistances",
     "QualityCost",
     "decide",
+    "how_often",
     "in_words",
     "load_calibration",
     "normalised",

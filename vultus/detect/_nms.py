@@ -1,4 +1,4 @@
-"""Non-maximum suppression: of boxes that overlap too much, keep the one with the best score."""
+"""Non-maximum suppression: of boxes that overlap too much, one is kept or made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["nms_iou", "nms_min_area"]
+__all__ = ["nms_iou", "nms_min_area", "nms_weighted"]
 
 Floats = NDArray[np.floating[Any]]
 Indices = NDArray[np.intp]
@@ -58,3 +58,42 @@ def nms_min_area(boxes: Floats, scores: Floats, limit: float) -> Indices:
         if not clash[i, kept].any():
             kept.append(i)
     return order[np.array(kept, dtype=np.intp)]
+
+
+def nms_weighted(values: Floats, scores: Floats, limit: float) -> tuple[Floats, Floats]:
+    """Blend what overlaps, instead of dropping the weaker (BlazeFace, Bazarevsky et al. 2019).
+
+    The best box and all not yet used that overlap it by more than `limit` give one detection:
+    the mean of their coordinates weighted by score, with the best one's score. As MediaPipe's
+    ``NonMaxSuppressionCalculator`` with the algorithm WEIGHTED.
+
+    Args:
+        values: (n, k) float; the first four columns are the box, xyxy, the others (landmarks)
+            are blended alike.
+        scores: (n,), above 0.
+        limit: Intersection over union from which boxes count as one face.
+
+    Returns:
+        (m, k) blended values and (m,) scores, by falling score.
+    """
+    order = np.argsort(-scores, kind="stable")
+    values, weights = values[order], scores[order].astype(np.float64)
+    blended, firsts = [], []
+    left = np.arange(len(values))
+    while len(left):  # once per face, not per box
+        same = _iou(values[left[0], :4], values[left, :4]) > limit
+        same[0] = True  # a box without area overlaps nothing, not even itself
+        group = left[same]
+        blended.append(np.average(values[group], axis=0, weights=weights[group]))
+        firsts.append(left[0])
+        left = left[~same]
+    merged = np.array(blended, dtype=values.dtype).reshape(-1, values.shape[1])
+    return merged, scores[order][np.array(firsts, dtype=np.intp)]
+
+
+def _iou(box: Floats, boxes: Floats) -> Floats:
+    """Intersection over union of one box with (n, 4) others."""
+    shared = np.minimum(box[2:], boxes[:, 2:]) - np.maximum(box[:2], boxes[:, :2])
+    overlap = np.clip(shared, 0, None).prod(axis=1)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) + (box[2:] - box[:2]).prod()
+    return np.asarray(overlap / np.maximum(areas - overlap, 1e-12))

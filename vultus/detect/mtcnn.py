@@ -6,7 +6,7 @@ Convolutional Networks"; numbers as in David Sandberg's and Tim Esler's implemen
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from vultus.detect._area import AreaSampler
 from vultus.detect._nms import nms_iou, nms_min_area
+from vultus.detect.base import DetectorOptions
 from vultus.errors import RangeError
-from vultus.models import ModelCard, Store
+from vultus.models import DetectorSpec, ModelCard, Store
 from vultus.runtime import Session, SessionOptions
 from vultus.types import Box, Face, Frame, Image, Landmarks
 
@@ -68,6 +69,40 @@ class MtcnnOptions:
             raise RangeError(f"overlap must lie in (0, 1], got {self.overlap}")
         if not 0.1 <= self.factor <= 0.95:
             raise RangeError(f"factor must lie in [0.1, 0.95], got {self.factor}")
+
+    @classmethod
+    def of(cls, asked: DetectorOptions | None, spec: DetectorSpec | None = None) -> Self:
+        """Read what is asked of any detector as what it means to MTCNN.
+
+        The score threshold is that of the last net and `nms_iou` the last net's overlap; where
+        nothing is asked, the card decides. `max_side_px` is not used: the smallest face wanted
+        decides how large a picture the nets see.
+
+        Args:
+            asked: What is asked of any detector.
+            spec: The card's part on detection.
+
+        Raises:
+            RangeError: An input of fixed size, or a value that MTCNN cannot take.
+        """
+        asked = asked or DetectorOptions()
+        if asked.size_wh is not None:
+            raise RangeError(
+                f"mtcnn takes pictures of any size, got size_wh {asked.size_wh}",
+                remedy="leave size_wh out",
+            )
+        usual = cls()
+        score, overlap = usual.thresholds[2], usual.overlap
+        if spec is not None:
+            score, overlap = spec.score_threshold, spec.nms_iou
+        return cls(
+            min_face_px=usual.min_face_px if asked.min_face_px is None else asked.min_face_px,
+            thresholds=(
+                *usual.thresholds[:2],
+                score if asked.score_threshold is None else asked.score_threshold,
+            ),
+            overlap=overlap if asked.nms_iou is None else asked.nms_iou,
+        )
 
 
 class Mtcnn:
@@ -138,6 +173,10 @@ class Mtcnn:
                 strict=True,
             )
         ]
+
+    def detect_many(self, frames: Sequence[Frame]) -> list[list[Face]]:
+        """Find the faces of several pictures, one after the other: each makes its own pyramid."""
+        return [self.detect(frame) for frame in frames]
 
     def _proposed(self, picture: AreaSampler, min_face_px: float) -> Floats:
         """(n, 5) square candidate boxes and scores from all scales."""

@@ -178,7 +178,7 @@ def _weighted(keys: NDArray[np.int64], weights: NDArray[np.float32]) -> NDArray[
     if len(keys) * 4 > people * people:  # dense: one matrix product does all rounds
         table = np.bincount(keys, minlength=people * people).astype(np.float32)
         product = weights @ table.reshape(people, people)
-        return np.einsum("rp,rp->r", product, weights, dtype=np.float64)
+        return np.asarray(np.einsum("rp,rp->r", product, weights, dtype=np.float64), np.float64)
     first, second = keys // people, keys % people
     found = np.zeros(len(weights))
     for start in range(0, len(keys), 4096):  # (rounds, 4096) float32 at a time

@@ -139,7 +139,7 @@ class EmbeddedPictures:
             kept,
             norms.astype(np.float32),
             kept.astype(np.intp),
-            tuple("given" for _ in rows),
+            tuple(f"given {i}" for i in range(len(rows))),
             tuple(
                 Failure(int(i), f"picture {i}", NoFaceError.code, f"picture {i} has no embedding")
                 for i in np.flatnonzero(~kept)

@@ -6,19 +6,67 @@ import os
 from pathlib import Path
 
 from vultus.errors import DtypeError, GalleryFileError
-from vultus.gallery.base import Gallery, NewSample, Person, unknown_person_error
+from vultus.gallery._milvus_url import SCHEME as MILVUS_SCHEME
+from vultus.gallery._postgres_url import SCHEMES as POSTGRES_SCHEMES
+from vultus.gallery._rules import unknown_person_error
+from vultus.gallery.audit import acting_as, verify_chain
+from vultus.gallery.base import Gallery
 from vultus.gallery.memory import MemoryGallery
+from vultus.gallery.milvus import MilvusGallery
+from vultus.gallery.postgres import PostgresGallery
 from vultus.gallery.sqlite import SqliteGallery
+from vultus.gallery.values import (
+    AuditEntry,
+    EmbeddingRecord,
+    Finding,
+    GalleryInfo,
+    GalleryRecord,
+    Group,
+    GroupRecord,
+    Membership,
+    NewSample,
+    Person,
+    PersonRecord,
+    QualityRecord,
+    Record,
+    Sample,
+    SampleRecord,
+    SearchInfo,
+    SpaceInfo,
+    SpaceRecord,
+    quality_record,
+)
 
 __all__ = [
     "SUFFIXES",
+    "AuditEntry",
+    "EmbeddingRecord",
+    "Finding",
     "Gallery",
+    "GalleryInfo",
+    "GalleryRecord",
+    "Group",
+    "GroupRecord",
+    "Membership",
     "MemoryGallery",
+    "MilvusGallery",
     "NewSample",
     "Person",
+    "PersonRecord",
+    "PostgresGallery",
+    "QualityRecord",
+    "Record",
+    "Sample",
+    "SampleRecord",
+    "SearchInfo",
+    "SpaceInfo",
+    "SpaceRecord",
     "SqliteGallery",
+    "acting_as",
     "open_gallery",
+    "quality_record",
     "unknown_person_error",
+    "verify_chain",
 ]
 
 SUFFIXES = (".db", ".sqlite", ".vultus")
@@ -29,12 +77,15 @@ def open_gallery(source: str | os.PathLike[str] | Gallery, *, create: bool = Tru
     """Open a gallery by name.
 
     Args:
-        source: A file ending in `SUFFIXES`, ``":memory:"`` for a new gallery in this process's
-            memory, or a gallery, which is handed back as it is.
+        source: A file ending in `SUFFIXES`, the URL of a `PostgresGallery` (``postgresql://…``)
+            or `MilvusGallery` (``milvus://…``), ``":memory:"`` for a new gallery in this
+            process's memory, or a gallery, which is handed back as it is.
         create: Whether a missing file is made.
 
     Raises:
         GalleryFileError: The file cannot be used; the field ``reason`` says why.
+        GalleryServerError: The server cannot be used; likewise.
+        MissingExtraError: The server's driver is not installed.
         DtypeError: `source` is none of these.
     """
     if not isinstance(source, str | os.PathLike):
@@ -45,6 +96,10 @@ def open_gallery(source: str | os.PathLike[str] | Gallery, *, create: bool = Tru
         return source
     if source == ":memory:":
         return MemoryGallery()
+    if isinstance(source, str) and source.startswith(POSTGRES_SCHEMES):
+        return PostgresGallery(source, create=create)
+    if isinstance(source, str) and source.startswith(MILVUS_SCHEME):
+        return MilvusGallery(source, create=create)
     path = Path(source)
     if create and path.suffix.lower() not in SUFFIXES and not _has_content(path):
         # Guards against swapped arguments: a photo's path would become a database.

@@ -34,9 +34,9 @@ class Connection(Protocol):
         ...
 
 
-def read_migrations() -> list[Migration]:
-    """The steps shipped with this package, in order."""
-    folder = resources.files("vultus.gallery") / "migrations"
+def read_migrations(backend: str = "") -> list[Migration]:
+    """The steps shipped with this package for a `backend` (SQLite without a name), in order."""
+    folder = resources.files("vultus.gallery") / "migrations" / backend
     found = []
     for file in folder.iterdir():
         name = _FILE_NAME.fullmatch(file.name)

@@ -7,9 +7,13 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vultus.errors import GalleryError, GalleryFileError
 from vultus.gallery._migrate import apply_migrations, read_migrations
@@ -20,9 +24,9 @@ from vultus.gallery._place import (
     is_writable,
     stamp,
 )
-from vultus.gallery.base import closed_error
+from vultus.gallery._rules import closed_error
 
-__all__ = ["SqliteFile", "transaction"]
+__all__ = ["SqliteConnection", "SqliteFile", "transaction"]
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +58,18 @@ _FAILURES = {
 }
 
 
+class SqliteConnection(sqlite3.Connection):
+    """What `vultus.gallery._records.Connection` asks for."""
+
+    def pack(self, vector: NDArray[np.float32], /) -> bytes:
+        """A vector as it is stored."""
+        return vector.astype("<f4", copy=False).tobytes()
+
+    def unpack(self, values: Sequence[Any], /) -> Sequence[Any]:
+        """Stored vectors as bytes, which they are."""
+        return values
+
+
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
     """Turn the driver's errors into `GalleryFileError`."""
@@ -68,9 +84,10 @@ def _translated(path: Path) -> Iterator[None]:
         raise file_error(path, reason, what, remedy, cause=str(error)) from error
 
 
-def _connect(path: Path, flags: str, busy_timeout_s: float) -> sqlite3.Connection:
+def _connect(path: Path, flags: str, busy_timeout_s: float) -> SqliteConnection:
     connection = sqlite3.connect(
         f"{path.as_uri()}?{flags}",
+        factory=SqliteConnection,
         uri=True,
         timeout=busy_timeout_s,
         isolation_level=None,  # transactions are begun and ended by name
@@ -164,12 +181,16 @@ def _use_write_ahead_log(connection: sqlite3.Connection, path: Path, patience_s:
         )
 
 
-def _try_to_empty_log(connection: sqlite3.Connection, busy_timeout_s: float) -> bool:
+def _try_to_empty_log(
+    connection: sqlite3.Connection,
+    busy_timeout_s: float,
+    patience_s: float = _CHECKPOINT_PATIENCE_S,
+) -> bool:
     """Checkpoint and truncate; ``False`` when another connection stands in the way.
 
     While it waits for readers nobody can write, hence the short patience.
     """
-    connection.execute(f"PRAGMA busy_timeout = {_CHECKPOINT_PATIENCE_S * 1000:.0f}")
+    connection.execute(f"PRAGMA busy_timeout = {patience_s * 1000:.0f}")
     try:
         busy: int = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
     except sqlite3.OperationalError as error:
@@ -204,8 +225,8 @@ class SqliteFile:
         self._pid = os.getpid()
         self._read_lock = threading.Lock()
         self._write_lock = threading.Lock()
-        self._reader: sqlite3.Connection | None = None
-        self._writer: sqlite3.Connection | None = None
+        self._reader: SqliteConnection | None = None
+        self._writer: SqliteConnection | None = None
         check_place(self.path, create=create)
         try:
             with _translated(self.path):
@@ -229,10 +250,22 @@ class SqliteFile:
         self._writer = _connect(path, "mode=rwc" if create else "mode=rw", timeout_s)
         _prepare(self._writer, path, create=create, writable=True)
         _use_write_ahead_log(self._writer, path, timeout_s)
+        if has_pending_changes(path):  # of somebody who writes now, or who was interrupted
+            _try_to_empty_log(self._writer, timeout_s, patience_s=0.0)
         self._writer.execute("PRAGMA foreign_keys = ON")
         self._stamp = stamp(path)
         self._reader = _connect(path, "mode=rw", timeout_s)
         self._reader.execute("PRAGMA query_only = ON")
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the file is read without locks, because it may not be written."""
+        return self._frozen
+
+    @property
+    def schema(self) -> int:
+        """Number of the schema, the newest there is."""
+        return read_migrations()[-1].version
 
     @property
     def writable(self) -> bool:
@@ -240,7 +273,7 @@ class SqliteFile:
         return self._writer is not None
 
     @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> Iterator[SqliteConnection]:
         """The reading connection, for one thread at a time.
 
         Raises:
@@ -260,7 +293,7 @@ class SqliteFile:
             yield self._reader
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> Iterator[SqliteConnection]:
         """The writing connection within a transaction, for one thread at a time.
 
         Raises:
@@ -285,17 +318,59 @@ class SqliteFile:
         """
         return stamp(self.path, contents=self._frozen) == self._stamp
 
-    def empty_log(self) -> None:
-        """Move the write-ahead log into the file, so that it keeps no erased data."""
+    @contextmanager
+    def streaming(self) -> Iterator[SqliteConnection]:
+        """A reading connection of one's own, within one transaction; also while `reading`.
+
+        Raises:
+            GalleryFileError: The file was replaced, or reading fails.
+            GalleryError: The gallery is closed, or was opened before a fork.
+        """
+        self._check_process()
+        if self._reader is None:
+            raise closed_error()
+        if not self.is_unchanged():
+            raise self.changing_error() if self._frozen else self._replaced_error()
+        flags = "mode=ro&immutable=1" if self._frozen else "mode=ro"
+        with _translated(self.path):
+            connection = _connect(self.path, flags, self._busy_timeout_s)
+            try:
+                with transaction(connection, "DEFERRED"):
+                    yield connection
+                if self._frozen and not self.is_unchanged():
+                    raise self.changing_error()
+            finally:
+                connection.close()
+
+    def empty_log(self) -> bool:
+        """Move the write-ahead log into the file, so that it keeps no erased data.
+
+        Returns:
+            Whether that is done; if not, a warning was logged.
+        """
         deadline = time.monotonic() + _EMPTY_LOG_S
         while True:
             with self._write_lock, _translated(self.path):
                 if self._writer is None or _try_to_empty_log(self._writer, self._busy_timeout_s):
-                    return
+                    return True
             if time.monotonic() > deadline:
                 _log.warning("%s: erased data stays in the -wal file for now", self.path)
-                return
+                return False
             time.sleep(_RETRY_S)
+
+    def rewrite(self) -> None:
+        """Write the file anew, without free pages and unused bytes.
+
+        Raises:
+            GalleryFileError: The file may not be written, others are using it, or there is no
+                room for a copy of it.
+        """
+        self._check_process()
+        with self._write_lock, _translated(self.path):
+            if self._writer is None:
+                raise file_error(self.path, *_FAILURES[sqlite3.SQLITE_READONLY])
+            self._writer.execute("VACUUM")
+        self.empty_log()
 
     def close(self) -> None:
         """Let the file go; a second call does nothing."""
@@ -311,6 +386,10 @@ class SqliteFile:
                 "this gallery was opened before the process forked",
                 remedy="open it in each process",
             )
+
+    def changing_error(self) -> GalleryFileError:
+        """The error for a file that is written while it is read without locks."""
+        return file_error(self.path, "locked", "changed while it was read", "try again")
 
     def _replaced_error(self) -> GalleryFileError:
         return file_error(self.path, "replaced", "was replaced while open", "open it again")

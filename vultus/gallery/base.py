@@ -1,207 +1,544 @@
-"""What every gallery can do, and the rules for what goes into one."""
+"""What every gallery can do."""
 
 from __future__ import annotations
 
-import difflib
-import itertools
-import math
-import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self, TypeAlias
 
-from vultus.errors import (
-    DtypeError,
-    DuplicateSampleError,
-    GalleryError,
-    RangeError,
-    SpaceMismatchError,
-    UnknownPersonError,
+from vultus.gallery._rules import (
+    check_k,
+    check_space,
+    check_spaces,
+    clean_name,
+    closed_error,
+    name_or_none,
+    unknown_person_error,
 )
-from vultus.types import Embedding, EmbeddingSpace, Match
+from vultus.gallery.values import (
+    AuditEntry,
+    Finding,
+    GalleryInfo,
+    Group,
+    Membership,
+    NewSample,
+    Person,
+    QualityRecord,
+    Record,
+    Sample,
+    SpaceInfo,
+)
+from vultus.types import Embedding, EmbeddingSpace, Match, Quality
 
 __all__ = [
     "Gallery",
     "NewSample",
+    "Orphans",
     "Person",
+    "Template",
     "check_k",
     "check_space",
     "check_spaces",
     "clean_name",
     "closed_error",
-    "duplicate_error",
     "name_or_none",
     "unknown_person_error",
 ]
 
-_NAME_MAX_BYTES = 256
-_DIGEST_MAX_BYTES = 256
-_SOURCE_MAX_BYTES = 4096  # PATH_MAX of Linux: every path fits
-# Unicode general categories: control, surrogate, line and paragraph separator.
-_FORBIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-# Bidirectional embeddings, overrides and isolates (Unicode UAX #9) let one name look like another.
-_FORBIDDEN_CHARACTERS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_SUGGESTION_POOL = 5_000  # names looked at for "did you mean": keeps the error under 0.1 s
+Template: TypeAlias = Literal["best", "fused"]
+"""What a person is compared by: their best sample, or the normalised mean of their samples."""
 
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody enrolled.
-
-    Attributes:
-        name: Unique in the gallery.
-        samples: Number of faces enrolled.
-    """
-
-    name: str
-    samples: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class NewSample:
-    """One face on its way into a gallery.
-
-    Attributes:
-        name: The person; trimmed and brought to Unicode's composed form (NFC).
-        embedding: The face.
-        source_digest: What identifies the picture, usually its SHA-256. A person holds each
-            digest once. ``None``: unknown, never a duplicate.
-        source: Where the picture came from, for people to read; never interpreted.
-
-    Raises:
-        RangeError: The name, digest or source is empty, too long or holds forbidden characters,
-            or the embedding's raw norm is not a positive number.
-        DtypeError: An argument has the wrong type.
-    """
-
-    name: str
-    embedding: Embedding
-    source_digest: str | None = None
-    source: str | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "name", clean_name(self.name))
-        _check_embedding(self.embedding)
-        raw_norm = self.embedding.raw_norm
-        if not (math.isfinite(raw_norm) and raw_norm > 0.0):
-            raise RangeError(f"an embedding's raw norm must be finite and positive, got {raw_norm}")
-        if self.source_digest is not None:
-            _check_text(self.source_digest, "a source digest", _DIGEST_MAX_BYTES)
-        if self.source is not None:
-            # A path with undecodable bytes holds lone surrogates, which no database stores.
-            source = self.source.encode("utf-8", "backslashreplace").decode("utf-8")
-            if len(source.encode("utf-8")) > _SOURCE_MAX_BYTES:
-                raise RangeError(f"a source must be at most {_SOURCE_MAX_BYTES} bytes of UTF-8")
-            object.__setattr__(self, "source", source)
+Orphans: TypeAlias = Literal["keep", "remove-orphans"]
+"""What becomes of people who are in no group once a group is gone."""
 
 
 class Gallery(Protocol):
-    """Known people and their faces.
+    """Known people, their faces and the groups they are in.
 
-    All backends give the same answers: `search` is exact, similarities are computed in double
-    precision from the stored float32 vectors, and sample numbers count up from 1 and are never
-    used again. Every method may be called from several threads; each change is made wholly or
-    not at all. Used after `close`, every method raises `GalleryError`.
+    All backends give the same answers: where `info` says that search is exact, similarities are
+    computed in double precision from the stored float32 vectors. Sample numbers count up from 1
+    and are never used again. Every method may be called from several threads; each change is made
+    wholly or not at all, and is on record in the audit log once it is made. Used after `close`,
+    every method raises `GalleryError`.
+
+    Ids and names are trimmed, brought to Unicode's composed form (NFC), 1 to 256 bytes of UTF-8,
+    without control characters. Methods raise `RangeError` or `DtypeError` for arguments that
+    cannot be stored, `UnknownPersonError`, `UnknownGroupError` or `UnknownSampleError` for what
+    is not there, and `GalleryFileError` or `GalleryServerError` where the store fails; nothing
+    was changed then.
     """
+
+    # -- faces ----------------------------------------------------------------------------------
 
     @property
     def space(self) -> EmbeddingSpace | None:
-        """The one space all embeddings live in; ``None`` until the first sample fixes it.
+        """The active space; ``None`` until the first sample fixes it.
 
-        It stays fixed when everybody has been removed.
+        It stays when everybody has been removed.
         """
         ...
 
     def add(
         self,
-        name: str,
+        person: str,
         embedding: Embedding,
-        *,
         source_digest: str | None = None,
         source: str | None = None,
+        *,
+        group: str | None = None,
+        quality: Quality | QualityRecord | None = None,
+        crop: bytes | None = None,
+        allow_duplicates: bool = False,
     ) -> int:
         """Enrol one face; the person is made when new.
 
         Args:
-            name: The person, 1 to 256 bytes of UTF-8 after trimming, no control characters.
-            embedding: The face.
+            person: Their id.
+            embedding: The face, in the active space.
             source_digest: What identifies the picture, usually its SHA-256.
             source: Where the picture came from, at most 4096 bytes.
+            group: Scope: the face counts in this group only; made, and joined, when needed.
+            quality: What was measured of the face.
+            crop: Its picture as opaque bytes, encrypted by the caller.
+            allow_duplicates: Take a picture the person already holds.
 
         Returns:
             The number of the new sample.
 
         Raises:
-            RangeError: The name, digest or source cannot be stored.
-            SpaceMismatchError: The embedding lives in another space than the gallery.
-            DuplicateSampleError: The person holds a sample of this `source_digest` already.
-            GalleryFileError: The store cannot be written; nothing was changed.
+            SpaceMismatchError: The embedding lives in another space than the active one.
+            DuplicateSampleError: The person holds a sample of this `source_digest` in this scope.
         """
-        return self.add_many([NewSample(name, embedding, source_digest, source)])[0]
+        item = NewSample(
+            person, embedding, source_digest, source, group=group, quality=quality, crop=crop
+        )
+        return self.add_many([item], allow_duplicates=allow_duplicates)[0]
 
-    def add_many(self, items: Iterable[NewSample]) -> list[int]:
+    def add_many(self, items: Iterable[NewSample], *, allow_duplicates: bool = False) -> list[int]:
         """Enrol many faces in one change: all of them, or none.
 
         Returns:
-            The numbers of the new samples, in the order of `items`.
+            The numbers of the new samples, ascending, in the order of `items`.
 
         Raises:
-            SpaceMismatchError: An embedding lives in another space than the gallery or the first.
-            DuplicateSampleError: An item repeats a digest of its person.
-            GalleryFileError: The store cannot be written; nothing was changed.
+            SpaceMismatchError: An embedding lives in another space than the active one.
+            DuplicateSampleError: An item repeats a digest of its person and scope.
         """
         ...
 
-    def people(self) -> list[Person]:
-        """Everybody enrolled, in the order of their names' code points."""
+    def replace(
+        self,
+        person: str,
+        items: Iterable[NewSample],
+        *,
+        group: str | None = None,
+        allow_duplicates: bool = False,
+    ) -> list[int]:
+        """Erase a person's samples and enrol others, in one change.
+
+        Args:
+            person: Their id; made when new.
+            items: New samples, all of this person; with `group`, all of this scope.
+            group: Erase only the samples of this scope.
+            allow_duplicates: As in `add_many`.
+
+        Returns:
+            The numbers of the new samples.
+        """
         ...
 
-    def remove(self, name: str) -> int:
-        """Erase a person and all their samples.
+    def samples(
+        self,
+        *,
+        person: str | None = None,
+        group: str | None = None,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> list[Sample]:
+        """Samples in the order of their numbers, a page at a time.
+
+        Args:
+            person: Only theirs.
+            group: Only those that count in a search of this group.
+            after: Only higher numbers: the last one of the page before.
+            limit: At most so many.
+        """
+        ...
+
+    def sample(self, number: int) -> Sample:
+        """One sample."""
+        ...
+
+    def embedding(self, number: int, space: EmbeddingSpace | None = None) -> Embedding:
+        """The embedding of a sample in `space`, or in the active one.
+
+        Raises:
+            SpaceMismatchError: It has none there.
+        """
+        ...
+
+    def crop(self, number: int) -> bytes | None:
+        """The crop kept with a sample, or ``None``."""
+        ...
+
+    def move_samples(self, numbers: Iterable[int], person: str) -> int:
+        """Give samples to another person, who joins the groups of their scopes where needed.
+
+        Returns:
+            How many changed hands.
+
+        Raises:
+            DuplicateSampleError: The person holds one of these pictures already.
+        """
+        ...
+
+    def remove_samples(self, numbers: Iterable[int]) -> int:
+        """Erase samples; the people stay.
+
+        Returns:
+            How many were erased.
+        """
+        ...
+
+    # -- people ---------------------------------------------------------------------------------
+
+    def person(self, person: str) -> Person:
+        """Somebody by their id."""
+        ...
+
+    def people(
+        self, *, group: str | None = None, after: str | None = None, limit: int | None = None
+    ) -> list[Person]:
+        """People in the order of their ids' code points, all or a page at a time.
+
+        Args:
+            group: Only its members.
+            after: Only ids after this one: the last one of the page before.
+            limit: At most so many.
+        """
+        ...
+
+    def put_person(
+        self, person: str, *, name: str | None = None, consent: str | None = None
+    ) -> Person:
+        """Make somebody known, or change what is known of them.
+
+        Args:
+            person: Their id.
+            name: What they are called; ``None`` leaves it, an empty text makes it the id again.
+            consent: Reference to their consent; ``None`` leaves it, an empty text takes it away.
+        """
+        ...
+
+    def rename(self, person: str, new_id: str) -> Person:
+        """Give a person another id; a name that was the id follows.
+
+        Raises:
+            PersonExistsError: Somebody has that id.
+        """
+        ...
+
+    def merge(self, into: str, other: str) -> int:
+        """Make two people one: samples and memberships of `other` go to `into`.
+
+        Pictures that both hold in the same scope are kept once, and of two notes that of `into`.
+
+        Returns:
+            How many samples changed hands.
+        """
+        ...
+
+    def split(self, person: str, numbers: Iterable[int], new_id: str) -> Person:
+        """Make a new person of some samples of another; they are in the same groups.
+
+        Raises:
+            PersonExistsError: Somebody has that id.
+            UnknownSampleError: A sample is not of this person.
+        """
+        ...
+
+    def remove(self, person: str) -> int:
+        """Erase a person with everything that is kept of them.
+
+        Returns:
+            How many samples were erased.
+        """
+        ...
+
+    # -- groups ---------------------------------------------------------------------------------
+
+    def add_group(self, name: str, note: str = "") -> Group:
+        """Make a group.
+
+        Raises:
+            GroupExistsError: There is one of this name.
+        """
+        ...
+
+    def groups(self, *, after: str | None = None, limit: int | None = None) -> list[Group]:
+        """Groups in the order of their names' code points, all or a page at a time."""
+        ...
+
+    def group(self, name: str) -> Group:
+        """A group by its name."""
+        ...
+
+    def update_group(self, name: str, *, note: str) -> Group:
+        """Change a group's note, at most 1024 bytes."""
+        ...
+
+    def rename_group(self, name: str, new_name: str) -> Group:
+        """Give a group another name.
+
+        Raises:
+            GroupExistsError: There is one of that name.
+        """
+        ...
+
+    def remove_group(self, name: str, *, people: Orphans = "keep") -> int:
+        """Erase a group, its memberships and the samples scoped to it.
+
+        Args:
+            name: The group.
+            people: ``remove-orphans`` erases members who are in no other group as well.
+
+        Returns:
+            How many samples were erased.
+        """
+        ...
+
+    def join(self, person: str, group: str, info: str = "") -> None:
+        """Put a person into a group; where they are in it already, `info` is replaced.
+
+        Args:
+            person: Their id.
+            group: Its name.
+            info: What is noted with the membership, at most 256 bytes.
+        """
+        ...
+
+    def leave(self, person: str, group: str) -> int:
+        """Take a person out of a group; their samples scoped to it are erased.
 
         Returns:
             How many samples were erased.
 
         Raises:
-            UnknownPersonError: Nobody has this name.
-            GalleryFileError: The store cannot be written; nothing was changed.
+            UnknownPersonError: They are not in that group.
         """
         ...
 
-    def search(self, embedding: Embedding, k: int = 5) -> list[Match]:
-        """Find the `k` people most like `embedding`.
+    def memberships(
+        self,
+        *,
+        person: str | None = None,
+        group: str | None = None,
+        after: tuple[str, str] | None = None,
+        limit: int | None = None,
+    ) -> list[Membership]:
+        """Memberships by person and group in the order of code points, all or a page at a time.
 
-        Returns:
-            At most `k` matches, one per person (their best sample, the older one on a tie), best
-            first, equal similarities in the order of names. Empty for an empty gallery.
+        Args:
+            person: Only theirs.
+            group: Only of this group.
+            after: Only those after this (person, group): the last one of the page before.
+            limit: At most so many.
+        """
+        ...
+
+    def set_info(self, person: str, group: str, info: str) -> None:
+        """Replace what is noted with a membership.
 
         Raises:
-            RangeError: `k` is below 1.
-            SpaceMismatchError: The embedding lives in another space than the gallery.
-            GalleryFileError: The store cannot be read or is damaged.
+            UnknownPersonError: They are not in that group.
         """
-        return self.search_many([embedding], k)[0]
+        ...
 
-    def search_many(self, embeddings: Sequence[Embedding], k: int = 5) -> list[list[Match]]:
+    def copy_person(self, person: str, source: str, target: str) -> int:
+        """Put a member of `source` into `target` too: what is noted, and copies of the samples.
+
+        Only samples scoped to `source` are copied; those without a scope count anyhow. A picture
+        held in `target` already is left out.
+
+        Returns:
+            How many samples were copied.
+
+        Raises:
+            UnknownPersonError: They are not in `source`.
+        """
+        ...
+
+    def move_person(self, person: str, source: str, target: str) -> int:
+        """Take a member of `source` to `target`: what is noted, and the samples scoped to it.
+
+        A picture held in `target` already is erased.
+
+        Returns:
+            How many samples were moved.
+
+        Raises:
+            UnknownPersonError: They are not in `source`.
+        """
+        ...
+
+    # -- search ---------------------------------------------------------------------------------
+
+    def search(
+        self,
+        embedding: Embedding,
+        k: int = 5,
+        *,
+        groups: Collection[str] | None = None,
+        min_similarity: float | None = None,
+        template: Template = "best",
+    ) -> list[Match]:
+        """Find the `k` people most like `embedding`.
+
+        Args:
+            embedding: In the active space.
+            k: At most so many people.
+            groups: Only members of any of these, and of their samples those without a scope or
+                scoped to one of these. ``None``: everybody, by all their samples.
+            min_similarity: Only people at least so similar.
+            template: ``best`` compares with each of a person's samples and takes the best (the
+                older one on a tie); ``fused`` with the normalised mean of those that count.
+
+        Returns:
+            Matches, one per person, best first, equal similarities in the order of ids. Empty
+            for an empty gallery. A match's ``sample`` is the person's best one either way.
+
+        Raises:
+            RangeError: `k` is below 1, or `groups` is empty.
+            SpaceMismatchError: The embedding lives in another space than the active one.
+        """
+        return self.search_many(
+            [embedding], k, groups=groups, min_similarity=min_similarity, template=template
+        )[0]
+
+    def search_many(
+        self,
+        embeddings: Sequence[Embedding],
+        k: int = 5,
+        *,
+        groups: Collection[str] | None = None,
+        min_similarity: float | None = None,
+        template: Template = "best",
+    ) -> list[list[Match]]:
         """Search for several faces at once; far cheaper per face than `search`.
 
         Returns:
             For each embedding what `search` returns for it.
+        """
+        ...
+
+    # -- spaces ---------------------------------------------------------------------------------
+
+    def spaces(self) -> list[SpaceInfo]:
+        """Every space the gallery keeps, in the order they were added."""
+        ...
+
+    def add_space(self, space: EmbeddingSpace) -> None:
+        """Keep embeddings of another space beside; known already, nothing happens.
+
+        The first space of a gallery becomes the active one.
+        """
+        ...
+
+    def pending(self, space: EmbeddingSpace, *, after: int = 0, limit: int = 100) -> list[Sample]:
+        """Samples that lack an embedding in `space`, in the order of their numbers.
 
         Raises:
-            RangeError: `k` is below 1.
-            SpaceMismatchError: An embedding lives in another space than the gallery.
-            GalleryFileError: The store cannot be read or is damaged.
+            SpaceMismatchError: The space was not added.
+        """
+        ...
+
+    def put_embeddings(self, space: EmbeddingSpace, items: Iterable[tuple[int, Embedding]]) -> int:
+        """Keep further embeddings of samples; one that is there is replaced.
+
+        Returns:
+            How many were kept.
+
+        Raises:
+            SpaceMismatchError: The space was not added, or an embedding lives elsewhere.
+        """
+        ...
+
+    def activate(self, space: EmbeddingSpace, *, allow_missing: bool = False) -> None:
+        """Search in this space from now on; new samples need an embedding there.
+
+        Also the way back to the former space, as long as it is kept.
+
+        Args:
+            space: One that was added.
+            allow_missing: Go on although samples lack an embedding there; they are not found
+                until they have one.
+
+        Raises:
+            SpaceMismatchError: The space was not added.
+            GalleryError: Samples lack an embedding there.
+        """
+        ...
+
+    def drop_space(self, space: EmbeddingSpace) -> int:
+        """Erase a space that is not active, with all embeddings there.
+
+        Returns:
+            How many embeddings were erased.
+
+        Raises:
+            SpaceMismatchError: The space was not added.
+            GalleryError: It is the active one.
+        """
+        ...
+
+    # -- the whole ------------------------------------------------------------------------------
+
+    def audit(
+        self, *, person: str | None = None, after: int = 0, limit: int = 1000
+    ) -> list[AuditEntry]:
+        """The log of changes, oldest first, a page at a time.
+
+        Args:
+            person: Only entries about them; they may have been removed.
+            after: Only higher numbers: the last one of the page before.
+            limit: At most so many.
+        """
+        ...
+
+    def verify(self) -> list[Finding]:
+        """Examine everything that is stored; an empty list: all is sound.
+
+        Looked at are the store's own integrity, references, every vector, the audit log's chain,
+        what erased data may have left behind, and whether the index agrees with the records.
+        """
+        ...
+
+    def info(self) -> GalleryInfo:
+        """The gallery at a glance."""
+        ...
+
+    def optimise(self) -> None:
+        """Build or refresh the approximate index, where the gallery is large enough for one."""
+        ...
+
+    def dump(self) -> Iterator[Record]:
+        """Everything the gallery keeps, as of one moment."""
+        ...
+
+    def restore(self, records: Iterable[Record]) -> None:
+        """Take over what another gallery's `dump` gave: numbers, times, crops and log included.
+
+        Raises:
+            GalleryError: This gallery is not empty, or the records contradict one another.
         """
         ...
 
     def __len__(self) -> int:
-        """Number of samples; an empty gallery is therefore falsy."""
+        """Number of samples; a gallery without any is therefore falsy."""
         ...
 
-    def __contains__(self, name: object) -> bool:
-        """Whether a person of this name is enrolled."""
+    def __contains__(self, person: object) -> bool:
+        """Whether somebody has this id."""
         ...
 
     def close(self) -> None:
@@ -218,123 +555,3 @@ class Gallery(Protocol):
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def clean_name(name: str) -> str:
-    """The form in which a name is stored and looked up: trimmed, composed (NFC).
-
-    Raises:
-        RangeError: Empty, over 256 bytes of UTF-8, or with control characters, lone surrogates,
-            line separators or bidirectional overrides.
-        DtypeError: Not a string.
-    """
-    if not isinstance(name, str):
-        raise DtypeError(f"a name must be a string, got {type(name).__name__}")
-    clean = unicodedata.normalize("NFC", name).strip()
-    _check_text(clean, "a name", _NAME_MAX_BYTES)
-    return clean
-
-
-def name_or_none(name: object) -> str | None:
-    """`clean_name`, or ``None`` for what cannot be a name."""
-    if not isinstance(name, str):
-        return None
-    try:
-        return clean_name(name)
-    except RangeError:
-        return None
-
-
-def _check_text(text: str, what: str, limit_bytes: int) -> None:
-    if not isinstance(text, str):
-        raise DtypeError(f"{what} must be a string, got {type(text).__name__}")
-    for character in text:
-        if (
-            unicodedata.category(character) in _FORBIDDEN_CATEGORIES
-            or character in _FORBIDDEN_CHARACTERS
-        ):
-            raise RangeError(
-                f"{what} must hold no control characters, got U+{ord(character):04X}",
-                remedy="remove that character",
-                actual=f"U+{ord(character):04X}",
-            )
-    size_bytes = len(text.encode("utf-8"))
-    if not 1 <= size_bytes <= limit_bytes:
-        raise RangeError(
-            f"{what} must have 1 to {limit_bytes} bytes of UTF-8, got {size_bytes}",
-            expected=limit_bytes,
-            actual=size_bytes,
-        )
-
-
-def _check_embedding(embedding: object) -> None:
-    if not isinstance(embedding, Embedding):
-        raise DtypeError(
-            f"a gallery takes a vultus.Embedding, got {type(embedding).__name__}",
-            remedy="wrap the vector: Embedding(vector, space)",
-        )
-
-
-def check_k(k: int) -> None:
-    """Require a number of matches to be at least 1.
-
-    Raises:
-        RangeError: It is not.
-    """
-    if k < 1:
-        raise RangeError(f"k must be at least 1, got {k}")
-
-
-def check_space(expected: EmbeddingSpace, actual: EmbeddingSpace) -> None:
-    """Require an embedding's space to be the gallery's.
-
-    Raises:
-        SpaceMismatchError: It is not.
-    """
-    if actual != expected:
-        raise SpaceMismatchError(
-            f"this gallery holds embeddings of {expected}, got one of {actual}",
-            remedy="embed with the gallery's model, or use a gallery of its own",
-            expected=expected.id,
-            actual=actual.id,
-        )
-
-
-def check_spaces(space: EmbeddingSpace | None, embeddings: Iterable[Embedding]) -> None:
-    """Require all embeddings to live in `space`, or in the first one's when it is ``None``.
-
-    Raises:
-        SpaceMismatchError: One does not.
-        DtypeError: One is no embedding.
-    """
-    for embedding in embeddings:
-        _check_embedding(embedding)
-        if space is None:
-            space = embedding.space
-        check_space(space, embedding.space)
-
-
-def closed_error() -> GalleryError:
-    """The error for a gallery used after `close`."""
-    return GalleryError("this gallery is closed", remedy="open it again")
-
-
-def duplicate_error(item: NewSample, position: int) -> DuplicateSampleError:
-    """The error for the item at `position` of a batch that repeats a digest of its person."""
-    return DuplicateSampleError(
-        f"{item.name!r} already holds a sample of this picture",
-        remedy="leave the picture out",
-        name=item.name,
-        source_digest=item.source_digest,
-        position=position,
-    )
-
-
-def unknown_person_error(name: str, names: Iterable[str]) -> UnknownPersonError:
-    """The error for a name nobody has, with up to three close ones of `names` as a suggestion."""
-    folded = {known.casefold(): known for known in itertools.islice(names, _SUGGESTION_POOL)}
-    close = [folded[f] for f in difflib.get_close_matches(name.casefold(), folded, n=3)]
-    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "list the people first"
-    return UnknownPersonError(
-        f"nobody in this gallery is called {name!r}", remedy=hint, name=name, close=close
-    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +26,7 @@ from vultus.evaluate.protocols._folds import (
 
 __all__ = ["Compared", "Templates", "compare", "judge"]
 
-Booleans = NDArray[np.bool_]
+Booleans: TypeAlias = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +79,7 @@ def compare(
         DataFileError: No pair is complete.
         InsufficientDataError: Those that are are of one kind.
     """
-    kept = things.exists[rows].all(axis=1)
+    kept: Booleans = np.all(things.exists[rows], axis=1)
     if not kept.any():
         raise DataFileError(
             f"no pair of {listed} has both pictures in {where}",
@@ -90,7 +91,7 @@ def compare(
             f"the pairs of {listed} whose pictures exist are of one kind only"
         )
     rows = rows[kept]
-    rejected = ~things.found[rows].all(axis=1)
+    rejected: Booleans = ~np.all(things.found[rows], axis=1)
     first, second = things.vectors[rows[:, 0]], things.vectors[rows[:, 1]]
     first[rejected] = second[rejected] = 1.0  # any direction will do: it is never looked at
     return Compared(kept, first, second, same[kept], rejected)

@@ -28,10 +28,11 @@ _RECONSTRUCT = {
     ("numpy._core.multiarray", "_reconstruct"),
 }
 _SCALAR = {("numpy.core.multiarray", "scalar"), ("numpy._core.multiarray", "scalar")}
+_FROM_BUFFER = {("numpy.core.numeric", "_frombuffer"), ("numpy._core.numeric", "_frombuffer")}
 _NDARRAY, _DTYPE = ("numpy", "ndarray"), ("numpy", "dtype")
 _ENCODE = ("_codecs", "encode")
 _BYTES = {("__builtin__", "bytes"), ("builtins", "bytes")}
-_ALLOWED = _RECONSTRUCT | _SCALAR | _BYTES | {_NDARRAY, _DTYPE, _ENCODE}
+_ALLOWED = _RECONSTRUCT | _FROM_BUFFER | _SCALAR | _BYTES | {_NDARRAY, _DTYPE, _ENCODE}
 _KINDS: dict[str, type[np.generic]] = {"u1": np.uint8, "b1": np.bool_}
 _MARK = object()
 
@@ -115,7 +116,8 @@ class _Machine:
         elif name in _LITERALS:
             # What Python 2 calls a string is bytes; genops has decoded it as Latin-1.
             raw = name in {"BINSTRING", "SHORT_BINSTRING", "STRING"}
-            self._stack.append(argument.encode("latin-1") if raw else argument)
+            value = argument.encode("latin-1") if raw else argument
+            self._stack.append(bytes(value) if isinstance(value, bytearray) else value)
         elif name in {"PUT", "BINPUT", "LONG_BINPUT"}:
             self._memo[argument] = self._stack[-1]
         elif name == "MEMOIZE":
@@ -203,17 +205,28 @@ class _Machine:
         if not isinstance(target, InertArray):
             raise self.refusal("state of what is no array")
         _, shape, kind, _, content = state
-        if not isinstance(kind, _Kind) or not isinstance(content, bytes):
+        made = _array(content, kind, shape)
+        if made is None:
             raise self.refusal("array of anything but bytes or booleans")
-        values: NDArray[Any] = np.frombuffer(content, _KINDS[kind.code])
-        target.values = values.reshape([int(side) for side in shape])
+        target.values = made.values
 
 
-def _rebuilt(function: tuple[str, ...], arguments: Any) -> Any:
+def _array(content: object, kind: object, shape: Any) -> InertArray | None:
+    if not isinstance(kind, _Kind) or not isinstance(content, bytes):
+        return None
+    values: NDArray[Any] = np.frombuffer(content, _KINDS[kind.code])
+    return InertArray(values.reshape([int(side) for side in shape]))
+
+
+def _rebuilt(  # noqa: PLR0911 - one line per known call
+    function: tuple[str, ...], arguments: Any
+) -> Any:
     """What the call stands for; ``None`` when it is not of the known form."""
     match arguments:
         case (_Name() as kind, _, _) if function in _RECONSTRUCT and tuple(kind) == _NDARRAY:
             return InertArray()
+        case (content, kind, shape, _) if function in _FROM_BUFFER:
+            return _array(content, kind, shape)
         case (code, *_) if function == _DTYPE:
             text = code.decode("ascii") if isinstance(code, bytes) else code
             return _Kind(text) if text in _KINDS else None
@@ -245,7 +258,7 @@ _CONSTANTS: dict[str, Callable[[], Any]] = {
 }
 _LITERALS = {
     "BINSTRING", "SHORT_BINSTRING", "STRING",
-    "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
+    "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
     "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
     "INT", "BININT", "BININT1", "BININT2",
 }  # fmt: skip

@@ -14,9 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vultus.errors import DataFileError, ImageNotFoundError, OutputError
+from vultus.evaluate.protocols._text import read_lines, wrong_line
 from vultus.sources import IMAGE_SUFFIXES, walk_images
 
-__all__ = ["Pair", "PairList", "Picture", "PictureTree", "read_pairs", "write_pairs"]
+__all__ = [
+    "Pair",
+    "PairList",
+    "Picture",
+    "PictureTree",
+    "number_pictures",
+    "read_pairs",
+    "write_pairs",
+]
 
 _MOST_BYTES = 64 * 1024 * 1024  # LFW's own list has 160 kB
 _FIRST_SUFFIXES = (".jpg", ".png")  # as facenet looks for them
@@ -81,25 +90,27 @@ def read_pairs(path: Path) -> PairList:
         DataFileError: The file cannot be read, a line is wrong (the field ``line`` says which), or
             the lines are not as many as the first one announces.
     """
-    lines = _read_lines(path)
+    lines = read_lines(path, _MOST_BYTES)
     if not lines:
-        raise _wrong(path, 1, "the first line must be the number of folds and pairs, got nothing")
+        raise wrong_line(
+            path, 1, "the first line must be the number of folds and pairs, got nothing"
+        )
     head = _fields(lines[0])
     if not 1 <= len(head) <= 2 or not all(part.isdecimal() and int(part) for part in head):
-        raise _wrong(path, 1, f"the first line must be one or two numbers, got {lines[0]!r}")
+        raise wrong_line(path, 1, f"the first line must be one or two numbers, got {lines[0]!r}")
     folds, each = (1, int(head[0])) if len(head) == 1 else (int(head[0]), int(head[1]))
     pairs = tuple(
         _pair(path, number, line) for number, line in enumerate(lines[1:], 2) if line.strip()
     )
     if len(pairs) != 2 * folds * each:
-        raise _wrong(
+        raise wrong_line(
             path, 1, f"{folds} x 2 x {each} pairs are announced, the file has {len(pairs)}"
         )
     fold = np.arange(len(pairs)) // (2 * each)
     alike = np.bincount(fold, weights=[pair.same for pair in pairs], minlength=folds)
     if (alike != each).any():
         bad = int(np.flatnonzero(alike != each)[0])
-        raise _wrong(
+        raise wrong_line(
             path,
             2 + bad * 2 * each,
             f"fold {bad + 1} must have {each} pairs of each kind, {int(alike[bad])} are of one "
@@ -175,19 +186,30 @@ class PictureTree:
                 found = list(walk_images(self.root / person))
             except ImageNotFoundError:
                 found = []
-            lfw = any(path.stem[:-5] == person and path.stem[-4:].isdecimal() for path in found)
-            self._known[person] = [] if lfw else found
+            numbers = number_pictures(person, found)
+            in_order = numbers == {path: i for i, path in enumerate(found, 1)}
+            self._known[person] = found if in_order else []
         return self._known[person]
 
 
-def _read_lines(path: Path) -> list[str]:
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise DataFileError(f"{path} is larger than {_MOST_BYTES:,} bytes", path=str(path))
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise DataFileError(f"{path} cannot be read: {reason}", path=str(path)) from error
+def number_pictures(person: str, paths: Sequence[Path]) -> dict[Path, int]:
+    """The number by which a list names each of a person's pictures.
+
+    That of the file's name where any is named as LFW names them (``Person_0001.jpg``; files of
+    other names have no number then), else its place in natural order, from 1.
+    """
+    named: dict[Path, int] = {}
+    for path in sorted(paths, key=_by_suffix):
+        prefix, number = path.stem[:-4], path.stem[-4:]
+        alike = prefix == f"{person}_" and number.isdecimal() and path.parent.name == person
+        if alike and int(number) not in named.values():
+            named[path] = int(number)
+    return named or {path: i for i, path in enumerate(paths, 1)}
+
+
+def _by_suffix(path: Path) -> int:
+    suffix = path.suffix
+    return _FIRST_SUFFIXES.index(suffix) if suffix in _FIRST_SUFFIXES else len(_FIRST_SUFFIXES)
 
 
 def _fields(line: str) -> list[str]:
@@ -200,16 +222,14 @@ def _pair(path: Path, number: int, line: str) -> Pair:
             other = name
         case [name, i, other, j]:
             if name == other:
-                raise _wrong(path, number, f"a line of four fields must name two people: {line!r}")
+                raise wrong_line(
+                    path, number, f"a line of four fields must name two people: {line!r}"
+                )
         case found:
-            raise _wrong(path, number, f"a pair has 3 or 4 fields, got {len(found)}: {line!r}")
+            raise wrong_line(path, number, f"a pair has 3 or 4 fields, got {len(found)}: {line!r}")
     for person in (name, other):
         if not person or person in {".", ".."} or {"/", "\\", "\0"} & set(person):
-            raise _wrong(path, number, f"{person!r} is no name of a folder")
+            raise wrong_line(path, number, f"{person!r} is no name of a folder")
     if not (i.isdecimal() and j.isdecimal()):
-        raise _wrong(path, number, f"pictures are named by their number: {line!r}")
+        raise wrong_line(path, number, f"pictures are named by their number: {line!r}")
     return Pair(Picture(name, int(i)), Picture(other, int(j)), name == other)
-
-
-def _wrong(path: Path, line: int, message: str) -> DataFileError:
-    return DataFileError(f"{path}, line {line}: {message}", path=str(path), line=line)

@@ -225,7 +225,7 @@ def fddb_roc(
     every = np.concatenate(rows) if rows else np.zeros((0, 2))
     every = every[np.argsort(-every[:, 0], kind="stable")]
     scores, overlap = every[:, 0], every[:, 1]
-    ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], True)) if len(scores) else []
+    ends = np.flatnonzero(np.append(scores[1:] != scores[:-1], True)[: len(scores)])
     return FddbResult(
         thresholds=scores[ends],
         false_positives=np.cumsum(overlap == 0)[ends],
@@ -263,4 +263,5 @@ def _iou(box: Floats, polygon: NDArray[np.float32]) -> float:
         return 0.0
     corners = np.array([[x1, y1], [x2, y1], [x2, y2], [x1, y2]], np.float32)
     shared = float(cv2.intersectConvexConvex(corners, polygon)[0])
-    return shared / ((x2 - x1) * (y2 - y1) + float(cv2.contourArea(polygon)) - shared)
+    area = (x2 - x1) * (y2 - y1) + float(cv2.contourArea(polygon))
+    return float(shared / (area - shared))

@@ -172,7 +172,7 @@ def evaluate_wider(
         if progress is not None:
             progress(number, len(pictures))
     aps = {name: wider_ap(pictures, found, name) for name in SUBSETS}
-    faces_per = {name: int(sum(p.counts[name].sum() for p in pictures)) for name in SUBSETS}
+    faces_per = {str(name): int(sum(p.counts[name].sum() for p in pictures)) for name in SUBSETS}
     return WiderResult(
         aps["easy"], aps["medium"], aps["hard"], len(pictures), missing, tuple(failed), faces_per
     )

@@ -5,42 +5,40 @@ from __future__ import annotations
 import hashlib
 import os
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from threading import Lock
-from typing import Generic, TypeAlias, TypeVar, overload
+from dataclasses import replace
+from typing import TypeAlias, overload
 
 import numpy as np
 
-from vultus.decide import (
-    DEFAULT_POLICY,
-    Calibration,
-    decide,
-    load_calibration,
-    shipped_calibration,
-    threshold_for,
-)
-from vultus.detect import Detector, Mtcnn, MtcnnOptions, detect_any_turn
-from vultus.encode import FaceEmbedder, face_embedder_for
-from vultus.errors import CardError, GalleryError, NoFaceError, SeveralFacesError
+from vultus.assess.gate import GatePolicy, check, gate_policy
+from vultus.assess.landmarks import Landmarker
+from vultus.assess.quality import QualityAssessor
+from vultus.assess.schemes import five_points
+from vultus.decide import Calibration, decide
+from vultus.detect import Detector, detect_any_turn
+from vultus.encode import FaceEmbedder
+from vultus.errors import GalleryError, NoFaceError, RefusedFaceError, SeveralFacesError
 from vultus.gallery import Gallery, NewSample, open_gallery, unknown_person_error
-from vultus.models import ModelCard, Registry, Store, space_in
-from vultus.runtime import SessionOptions, default_threads
+from vultus.gallery.crops import pack_crop
+from vultus.pipeline._claims import claims
+from vultus.pipeline._once import Once
 from vultus.sources import ImageSource, Limits, load_frame
 from vultus.types import (
     Decision,
     Embedding,
-    EmbeddingSpace,
     Face,
+    GateResult,
     Identification,
     Match,
+    Quality,
     Threshold,
 )
 
-__all__ = ["Recognizer", "largest_face", "load"]
+__all__ = ["Recognizer", "largest_face"]
 
-T = TypeVar("T")
+_BEYOND_DOUBT = 1e-4  # FMR of a door, see vultus.decide.DEFAULT_POLICY
 GalleryLike: TypeAlias = Gallery | str | os.PathLike[str]
 Picture: TypeAlias = ImageSource | Face
 
@@ -58,6 +56,11 @@ class Recognizer:
             needed.
         limits: Bounds on untrusted pictures.
         calibration: Tells how often strangers reach a similarity; ``None``: nobody knows.
+        landmarker: Finds the points of faces whose detector gives boxes only; without one they
+            stay without.
+        assessor: Measures faces for the gate.
+        gate: What is asked of faces that are enrolled, identified or verified.
+        crop_key: Keeps an encrypted picture of each enrolled face.
     """
 
     def __init__(
@@ -66,10 +69,19 @@ class Recognizer:
         embedder: Callable[[], FaceEmbedder],
         threshold: Callable[[], Threshold],
         limits: Limits | None = None,
+        *,
         calibration: Callable[[], Calibration | None] = lambda: None,
+        landmarker: Callable[[], Landmarker] | None = None,
+        assessor: Callable[[], QualityAssessor] = QualityAssessor,
+        gate: GatePolicy | None = None,
+        crop_key: bytes | None = None,
     ) -> None:
-        self._detector, self._embedder = _Once(detector), _Once(embedder)
-        self._threshold, self._calibration = _Once(threshold), _Once(calibration)
+        self._detector, self._embedder = Once(detector), Once(embedder)
+        self._threshold, self._calibration = Once(threshold), Once(calibration)
+        self._landmarker = None if landmarker is None else Once(landmarker)
+        self._assessor = Once(assessor)
+        self._gate = gate or gate_policy("off")
+        self._crop_key = crop_key
         self._limits = limits or Limits()
 
     @property
@@ -104,14 +116,61 @@ class Recognizer:
             any_turn: Unless an upright face is found beyond doubt, look at quarter turns as well.
 
         Returns:
-            Faces by falling score; an empty list when there is none.
+            Faces by falling score; an empty list when there is none. Landmarks that the detector
+            does not give are found by the face mesh.
 
         Raises:
             ImageError: The picture cannot be read.
         """
         frame = load_frame(image, limits=self._limits)
         faces = detect_any_turn(self.detector, frame) if any_turn else self.detector.detect(frame)
-        return [largest_face(faces)] if largest and faces else faces
+        return self._with_landmarks([largest_face(faces)] if largest and faces else faces)
+
+    def _with_landmarks(self, faces: list[Face]) -> list[Face]:
+        lacking = [i for i, face in enumerate(faces) if face.landmarks is None]
+        if not lacking or self._landmarker is None:
+            return faces
+        complete = list(faces)
+        found = self._landmarker().locate([faces[i] for i in lacking])
+        for i, dense in zip(lacking, found, strict=True):
+            complete[i] = replace(faces[i], landmarks=five_points(dense))
+        return complete
+
+    def assess(self, faces: Sequence[Face]) -> list[Quality]:
+        """Measure how good pictures of faces are: sharpness, light, size, pose, what is covered.
+
+        Args:
+            faces: From `detect`.
+
+        Returns:
+            One quality per face, in order.
+
+        Raises:
+            DegenerateLandmarksError: The landmarks of a face coincide.
+        """
+        return self._assessor().assess(faces)
+
+    def _judged(self, faces: Sequence[Face]) -> list[tuple[Quality | None, GateResult | None]]:
+        """Quality and the gate's word on each face; neither where the gate asks nothing."""
+        if self._gate == gate_policy("off"):
+            return [(None, None) for _ in faces]
+        return [(quality, check(quality, self._gate)) for quality in self.assess(faces)]
+
+    def _admitted(self, face: Face) -> Quality | None:
+        """A face's quality, when the gate lets it through.
+
+        Raises:
+            RefusedFaceError: It does not.
+        """
+        quality, gate = self._judged([face])[0]
+        if gate is not None and not gate.accepted:
+            raise RefusedFaceError(
+                f"{face.frame.source or 'the face'} must pass the gate {gate.policy!r}: "
+                + "; ".join(map(str, gate.reasons)),
+                path=face.frame.source,
+                reasons=[reason.code for reason in gate.reasons],
+            )
+        return quality
 
     @overload
     def embed(self, face: Face) -> Embedding: ...
@@ -171,6 +230,7 @@ class Recognizer:
         Raises:
             NoFaceError: A picture shows no face.
             SeveralFacesError: A picture shows several and `largest` is false.
+            RefusedFaceError: The gate does not let a face through.
             DuplicateSampleError: A picture is enrolled for this person already.
             SpaceMismatchError: The gallery was made with another model.
         """
@@ -180,21 +240,34 @@ class Recognizer:
         with _opened(gallery) as opened:
             return opened.add_many(samples)
 
-    def sample(self, name: str, image: Picture, *, largest: bool = False) -> NewSample:
+    def sample(
+        self, name: str, image: Picture, *, largest: bool = False, group: str | None = None
+    ) -> NewSample:
         """Make one picture of a person ready for a gallery, without adding it.
 
         Args:
             name: The person.
             image: A picture or a face.
             largest: As in `enroll`.
+            group: The face counts in this group only; ``None``: in all of the person's.
 
         Raises:
             NoFaceError: The picture shows no face.
             SeveralFacesError: It shows several and `largest` is false.
+            RefusedFaceError: The gate does not let the face through.
             RangeError: Nobody can have this name.
         """
         face = self._one_face(image, largest=largest)
-        return NewSample(name, self.embed(face), _digest(face), face.frame.source)
+        quality = self._admitted(face)
+        return NewSample(
+            name,
+            self.embed(face),
+            _digest(face),
+            face.frame.source,
+            group=group,
+            quality=quality,
+            crop=None if self._crop_key is None else pack_crop(face, self._crop_key),
+        )
 
     def identify(
         self,
@@ -203,6 +276,8 @@ class Recognizer:
         *,
         k: int = 5,
         any_turn: bool = False,
+        groups: Collection[str] | None = None,
+        once: bool = False,
     ) -> list[Identification]:
         """Whose faces are in this picture?
 
@@ -211,41 +286,66 @@ class Recognizer:
             image: A picture, or faces already detected.
             k: How many of the nearest people to report per face.
             any_turn: As in `detect`.
+            groups: Only members of any of these; ``None``: everybody.
+            once: Nobody is on one picture twice. Of two faces that claim one person, the more
+                similar one keeps the name; the other gets its next best match that reaches the
+                threshold, or stays unknown. It keeps the name, too, when strangers reach its
+                similarity less than once in ten thousand times: a mirror, a photo on a wall.
 
         Returns:
             One answer per face by falling detector score; an empty list without faces. A face
-            nobody matches well enough has ``name=None``.
+            nobody matches well enough, or that the gate refuses, has ``name=None``.
 
         Raises:
             ImageError: The picture cannot be read.
             SpaceMismatchError: The gallery was made with another model.
+            UnknownGroupError: There is no such group.
         """
         faces = image if isinstance(image, list) else self.detect(image, any_turn=any_turn)
-        if not faces:
-            return []
-        with _opened(gallery, create=False) as opened:
-            every = opened.search_many(self.embed(faces), k=k)
-        answers = []
-        for face, matches in zip(faces, every, strict=True):
-            decision = self._decide(matches)
-            best = matches[0] if decision and decision.same else None
-            name, person = (best.name, best.person) if best else (None, None)
-            answers.append(Identification(face, name, decision, tuple(matches), person))
-        return answers
+        judged = self._judged(faces)
+        passed = [face for face, (_, gate) in zip(faces, judged, strict=True) if _open(gate)]
+        every: list[list[Match]] = []
+        if passed:
+            with _opened(gallery, create=False) as opened:
+                every = opened.search_many(self.embed(passed), k=k, groups=groups)
+        chosen: list[int | None] = [0] * len(every)
+        if once:
+            chosen = claims(every, self.threshold.value, self._beyond_doubt)
+        found = iter(zip(every, chosen, strict=True))
+        return [
+            self._answer(face, *next(found), quality, gate)
+            if _open(gate)
+            else Identification(face, None, None, (), None, quality, gate)
+            for face, (quality, gate) in zip(faces, judged, strict=True)
+        ]
 
-    def _decide(self, matches: Sequence[Match], chosen: int = 0) -> Decision | None:
-        """The decision for one of a face's matches, held against the best of the others."""
-        if not matches:
-            return None
-        match = matches[chosen]
-        others = [other.similarity for i, other in enumerate(matches) if i != chosen]
-        return decide(
+    def _answer(
+        self,
+        face: Face,
+        matches: Sequence[Match],
+        which: int | None,
+        quality: Quality | None,
+        gate: GateResult | None,
+    ) -> Identification:
+        """The answer for a face that is decided by one of its matches."""
+        if which is None or which >= len(matches):
+            return Identification(face, None, None, tuple(matches), None, quality, gate)
+        match = matches[which]
+        others = [other.similarity for i, other in enumerate(matches) if i != which]
+        decision = decide(
             match.similarity,
             self.threshold,
             self.calibration,
             margin=match.similarity - max(others) if others else None,
             sample=match.sample,
+            quality=None if quality is None else quality.score,
         )
+        name, person = (match.name, match.person) if decision.same else (None, None)
+        return Identification(face, name, decision, tuple(matches), person, quality, gate)
+
+    def _beyond_doubt(self, similarity: float) -> bool:
+        calibration = self.calibration
+        return calibration is not None and calibration.fmr_at(similarity).high < _BEYOND_DOUBT
 
     def verify_claim(self, gallery: GalleryLike, name: str, image: Picture) -> Decision:
         """Is this really the enrolled person they say they are?
@@ -261,23 +361,30 @@ class Recognizer:
         Raises:
             UnknownPersonError: Nobody of this name is enrolled.
             NoFaceError: The picture shows no face.
+            RefusedFaceError: The gate does not let the face through.
             SpaceMismatchError: The gallery was made with another model.
         """
-        embedding = self.embed(self._one_face(image, largest=True))
+        face = self._one_face(image, largest=True)
+        quality = self._admitted(face)
+        embedding = self.embed(face)
         with _opened(gallery, create=False) as opened:
             wanted = unicodedata.normalize("NFC", name.strip())
             for match in opened.search(embedding, k=max(1, len(opened))):
-                if match.name == wanted:
+                if match.person == wanted:
                     return decide(
-                        match.similarity, self.threshold, self.calibration, sample=match.sample
+                        match.similarity,
+                        self.threshold,
+                        self.calibration,
+                        sample=match.sample,
+                        quality=None if quality is None else quality.score,
                     )
-            raise unknown_person_error(wanted, (person.name for person in opened.people()))
+            raise unknown_person_error(wanted, (person.id for person in opened.people()))
 
     def _one_face(self, image: Picture, *, largest: bool) -> Face:
         if isinstance(image, Face):
             return image
         frame = load_frame(image, limits=self._limits)
-        faces = self.detector.detect(frame)
+        faces = self.detect(frame)
         shown = frame.source or "the picture"
         if not faces:
             raise NoFaceError(f"{shown} must show a face, none was found", path=frame.source)
@@ -290,108 +397,13 @@ class Recognizer:
         return largest_face(faces)
 
 
-def load(
-    *,
-    detector: str = "mtcnn",
-    embedder: str = "dlib-resnet-v1",
-    min_face_px: float = 40.0,
-    mirror: bool = True,
-    threshold: str | float = DEFAULT_POLICY,
-    threads: int | None = None,
-    calibration: str | os.PathLike[str] | Calibration | None = None,
-    limits: Limits | None = None,
-    store: Store | None = None,
-) -> Recognizer:
-    """Put a recogniser together; the default one ships with vultus and needs no network.
-
-    Args:
-        detector: Name of a detector's card.
-        embedder: Name of an embedder's card.
-        min_face_px: Smallest face side to look for, in pixels, ≥ 12.
-        mirror: Average each face with its mirror image: twice the embedding time, fewer errors.
-        threshold: A false match rate (``fmr=1e-3``), a false positive rate for a gallery's size
-            (``fpir=1e-2,people=500``), or a cosine of your own.
-        threads: CPU threads within one call; all the process may use when ``None``. Use 1 when
-            you call from several threads at once.
-        calibration: Of your own data, or the file of one; the one that ships with vultus for
-            these embeddings, if any, when ``None``.
-        limits: Bounds on untrusted pictures.
-        store: Where weights lie.
-
-    Raises:
-        UnknownModelError: No card has this name.
-        CardError: A card is of another kind, or no such threshold was measured.
-        RangeError: A value is outside its range.
-    """
-    registry, store = Registry(), store or Store()
-    detector_card = _card(registry, detector, "detector")
-    embedder_card = _card(registry, embedder, "embedder")
-    if detector_card.detector is None or detector_card.detector.family != "mtcnn":
-        raise CardError(
-            f"detector {detector!r} cannot be run by this version", remedy="use detector='mtcnn'"
-        )
-    options = SessionOptions(threads=default_threads() if threads is None else threads)
-    spec = detector_card.detector
-    mtcnn = MtcnnOptions(
-        min_face_px=min_face_px,
-        thresholds=(0.6, 0.7, spec.score_threshold),  # of the first two nets, as published
-        overlap=spec.nms_iou,
-    )
-    space = space_in(registry, embedder_card, mirror=mirror)
-    own = _own_calibration(calibration, space)
-    if threshold != DEFAULT_POLICY:  # told now, not after the work; a model without needs none
-        threshold_for(embedder_card, space, threshold, own)
-    return Recognizer(
-        lambda: Mtcnn.from_card(detector_card, store, options, mtcnn),
-        lambda: face_embedder_for(embedder_card, registry, store, options, mirror=mirror),
-        lambda: threshold_for(embedder_card, space, threshold, own),
-        limits,
-        lambda: own or shipped_calibration(space),
-    )
-
-
-def _own_calibration(
-    given: str | os.PathLike[str] | Calibration | None, space: EmbeddingSpace
-) -> Calibration | None:
-    if given is None:
-        return None
-    if isinstance(given, Calibration):
-        given.check_space(space)
-        return given
-    return load_calibration(Path(given), space)
-
-
-class _Once(Generic[T]):
-    """A value made at first use, once, whatever number of threads ask."""
-
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-        self._lock = Lock()
-        self._value: list[T] = []
-
-    def __call__(self) -> T:
-        if not self._value:
-            with self._lock:
-                if not self._value:
-                    self._value.append(self._make())
-        return self._value[0]
-
-
-def _card(registry: Registry, name: str, kind: str) -> ModelCard:
-    card = registry.get(name)
-    if card.kind != kind:
-        raise CardError(
-            f"{name!r} must be a model of kind {kind}, it is of kind {card.kind}",
-            remedy=f"`vultus models list --kind {kind}` shows the choice",
-            expected=kind,
-            actual=card.kind,
-        )
-    return card
-
-
 def largest_face(faces: Sequence[Face]) -> Face:
     """The face that covers most of its picture, what lies outside not counted."""
     return max(faces, key=lambda face: face.visible_area_px)
+
+
+def _open(gate: GateResult | None) -> bool:
+    return gate is None or gate.accepted
 
 
 def _digest(face: Face) -> str:
