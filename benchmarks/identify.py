@@ -28,7 +28,8 @@ from common import (
     summary,
     times,
 )
-from lfw_view1 import pictures_of, read_pairs
+
+from vultus.evaluate.protocols.lfw import PictureTree, read_pairs
 
 TARGET_RATIO = 5.0
 SEED = 20260101
@@ -119,8 +120,9 @@ def lfw_set(root: Path, *, quick: bool) -> PhotoSet:
     """60 people of ``pairsDevTest.txt`` known by one picture, their other photos, 60 strangers."""
     lfw = data_folder("lfw")
     people: dict[str, list[Path]] = {}
-    for picture in pictures_of(read_pairs((lfw / "pairsDevTest.txt").read_text("utf-8"))):
-        people.setdefault(picture.person, []).append(picture.path(lfw / "images"))
+    tree = PictureTree(lfw / "images")
+    for picture in read_pairs(lfw / "pairsDevTest.txt").pictures:
+        people.setdefault(picture.person, []).append(tree.path(picture))
     draw = np.random.default_rng(SEED)
     count = 12 if quick else 60
     several = [n for n in draw.permutation(sorted(people)) if len(people[n]) >= 2]

@@ -12,20 +12,21 @@ Pairs, embeddings and rates are those of `vultus.evaluate`; here are the choice 
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from common import Options, Report, cores, data_folder, main, progress_line
+from common import Options, Report, cores, data_folder, main
 from lfw_figures import figures, measure_side, toml_block
 from numpy.typing import NDArray
 
-from vultus.evaluate.protocols.lfw import Pair, Picture, PictureTree, read_pairs
+from vultus.evaluate.protocols.lfw import Pair, PictureTree, read_pairs
 
 if TYPE_CHECKING:
-    from vultus.evaluate.embeddings import EmbeddedPictures, EmbedOptions
+    from vultus.evaluate.embeddings import EmbeddedPictures, EmbedOptions, Progress
 
 LISTS = {"devTrain": "pairsDevTrain.txt", "devTest": "pairsDevTest.txt"}
 DEFAULT = "dlib-resnet-v1"
@@ -108,10 +109,15 @@ def embed_all(
     return found, [paths[i].name for i in lost]
 
 
-def shown(label: str) -> Callable[[Any], None]:
-    """Tells how far it is, as the other suites do."""
-    tell = progress_line(label)
-    return lambda state: tell(state.done, state.total)
+def shown(label: str) -> Callable[[Progress], None]:
+    """Tells ten times how far it is."""
+
+    def tell(state: Progress) -> None:
+        if state.done * 10 // state.total > (state.done - 1) * 10 // state.total:
+            text = f"{label}: {state.done}/{state.total}, {state.per_s:.1f}/s"
+            print(f"{text}, {state.left_s:.0f} s left", file=sys.stderr, flush=True)
+
+    return tell
 
 
 def centre_points(width_px: int, height_px: int) -> NDArray[np.float32]:

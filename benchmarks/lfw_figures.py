@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from lfw_view1 import Pair, Picture, pictures_of
-from metrics import (
-    accuracy,
-    accuracy_threshold,
-    cross_pairs,
-    error_rates,
-    round_up,
-    standard_error,
-    threshold_at_fmr,
-)
 from numpy.typing import NDArray
 
-__all__ = ["FMRS", "Side", "figures", "fmr_name", "measure_side", "toml_block"]
+from vultus.errors import InsufficientDataError
+from vultus.evaluate.metrics import (
+    Scores,
+    accuracy,
+    accuracy_threshold,
+    false_match_rate,
+    false_non_match_rate,
+    threshold_at_fmr,
+)
+from vultus.evaluate.protocols.lfw import Pair, Picture
+
+__all__ = ["FMRS", "Side", "figures", "fmr_name", "measure_side", "round_up", "toml_block"]
 
 FMRS = (1e-2, 5e-3, 1e-3, 1e-4)
 BEST = "max-accuracy"
@@ -32,33 +34,35 @@ class Side:
     Attributes:
         name: ``devTrain`` or ``devTest``.
         people: How many people its pictures show.
-        similarities: Of the listed pairs.
-        same: Whether the listed pairs show one person.
-        genuine: Similarities of all cross pairs of one person.
-        impostor: Similarities of all cross pairs of different people.
+        listed: Of the listed pairs.
+        cross: Of all pairs of its pictures.
     """
 
     name: str
     people: int
-    similarities: NDArray[np.float64]
-    same: NDArray[np.bool_]
-    genuine: NDArray[np.float64]
-    impostor: NDArray[np.float64]
+    listed: Scores
+    cross: Scores
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs are listed."""
+        return len(self.listed.genuine) + len(self.listed.impostor)
 
     def at_fmr(self, fmr: float) -> float | None:
         """The lowest threshold of an FMR here; ``None`` where the pairs are too few."""
         try:
-            return threshold_at_fmr(self.impostor, fmr)
-        except ValueError:
+            return threshold_at_fmr(self.cross.impostor, fmr)
+        except InsufficientDataError:
             return None
 
     def rates(self, threshold: float) -> tuple[float, float]:
         """(FMR, FNMR) on all cross pairs."""
-        return error_rates(self.genuine, self.impostor, threshold)
+        fmr = false_match_rate(self.cross.impostor, threshold)
+        return float(fmr), float(false_non_match_rate(self.cross.genuine, threshold))
 
 
 def measure_side(
-    name: str, pairs: list[Pair], pictures: Sequence[Picture], vectors: NDArray[np.float32]
+    name: str, pairs: Sequence[Pair], pictures: Sequence[Picture], vectors: NDArray[np.float32]
 ) -> Side:
     """Compare the listed pairs, and every picture they name with every other one.
 
@@ -71,31 +75,31 @@ def measure_side(
     index = {picture: i for i, picture in enumerate(pictures)}
     first = vectors[[index[p.first] for p in pairs]].astype(np.float64)
     second = vectors[[index[p.second] for p in pairs]].astype(np.float64)
-    own = pictures_of(pairs)
+    own = sorted({picture for pair in pairs for picture in pair[:2]})
     people = [picture.person for picture in own]
-    genuine, impostor = cross_pairs(vectors[[index[picture] for picture in own]], people)
-    same = np.array([pair.same for pair in pairs])
-    return Side(name, len(set(people)), (first * second).sum(axis=1), same, genuine, impostor)
+    listed = Scores.from_labels((first * second).sum(axis=1), [pair.same for pair in pairs])
+    cross = Scores.from_embeddings(vectors[[index[picture] for picture in own]], people)
+    return Side(name, len(set(people)), listed, cross)
 
 
 def figures(train: Side, test: Side, preprocessing: str) -> dict[str, Any]:
     """Everything measured for one way of embedding; thresholds come from `train` alone."""
-    chosen = accuracy_threshold(train.similarities, train.same)
-    reached = accuracy(test.similarities, test.same, chosen)
-    own_best = accuracy_threshold(test.similarities, test.same)
+    chosen = accuracy_threshold(train.listed)
+    reached = accuracy(test.listed, chosen)
+    own_best = accuracy_threshold(test.listed)
     policies = {f"fmr={fmr_name(fmr)}": train.at_fmr(fmr) for fmr in FMRS} | {BEST: chosen}
     return {
         "threshold": chosen,
-        "accuracy_devTrain": accuracy(train.similarities, train.same, chosen),
+        "accuracy_devTrain": accuracy(train.listed, chosen),
         "accuracy_devTest": reached,
-        "standard_error_devTest": standard_error(reached, len(test.same)),
-        "accuracy_devTest_with_its_own_threshold": accuracy(test.similarities, test.same, own_best),
+        "standard_error_devTest": standard_error(reached, test.pairs),
+        "accuracy_devTest_with_its_own_threshold": accuracy(test.listed, own_best),
         "tar": {side.name: tar(side) for side in (train, test)},
         "cross_pairs": {
             side.name: {
                 "people": side.people,
-                "genuine": len(side.genuine),
-                "impostor": len(side.impostor),
+                "genuine": len(side.cross.genuine),
+                "impostor": len(side.cross.impostor),
             }
             for side in (train, test)
         },
@@ -126,7 +130,7 @@ def card_threshold(
     rounded = round(value, 4) if policy == BEST else round_up(value)
     fmr, fnmr = train.rates(rounded)
     test_fmr, test_fnmr = test.rates(rounded)
-    how = f"best accuracy on its {len(train.same):,} pairs; rates over " if policy == BEST else ""
+    how = f"best accuracy on its {train.pairs:,} pairs; rates over " if policy == BEST else ""
     return {
         "policy": policy,
         "value": rounded,
@@ -136,12 +140,24 @@ def card_threshold(
         "fnmr_devTest": test_fnmr,
         "source": (
             f"LFW View 1, people of pairs{train.name[0].upper()}{train.name[1:]}: {how}"
-            f"{len(train.impostor):,} impostor and {len(train.genuine):,} genuine cross pairs; "
+            f"{len(train.cross.impostor):,} impostor and {len(train.cross.genuine):,} genuine "
+            "cross pairs; "
             f"the people of pairs{test.name[0].upper()}{test.name[1:]} then had "
             f"FMR {test_fmr:.2g}, FNMR {test_fnmr:.2g}"
         ),
         "preprocessing": preprocessing,
     }
+
+
+def standard_error(share: float, pairs: int) -> float:
+    """One standard deviation of a share measured on `pairs` independent pairs (binomial)."""
+    return math.sqrt(share * (1.0 - share) / pairs)
+
+
+def round_up(threshold: float, digits: int = 4) -> float:
+    """Round a threshold to the stricter side, so that its FMR does not grow."""
+    rounded = round(threshold, digits)
+    return rounded if rounded >= threshold else round(rounded + 10.0**-digits, digits)
 
 
 def toml_block(entry: dict[str, Any]) -> str:

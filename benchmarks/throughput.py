@@ -13,7 +13,8 @@ from unittest.mock import patch
 
 import numpy as np
 from common import Options, Report, cores, data_folder, interleaved, main, milliseconds, summary
-from lfw_view1 import pictures_of, read_pairs
+
+from vultus.evaluate.protocols.lfw import PictureTree, read_pairs
 
 if TYPE_CHECKING:
     from vultus import Recognizer
@@ -78,9 +79,10 @@ def add_rows(report: Report) -> None:
 def some_pictures(count: int) -> list[Path]:
     """Pictures of LFW's development pairs, drawn with a seed."""
     lfw = data_folder("lfw")
-    every = pictures_of(read_pairs((lfw / "pairsDevTest.txt").read_text("utf-8")))
+    every = read_pairs(lfw / "pairsDevTest.txt").pictures
     chosen = np.random.default_rng(SEED).permutation(len(every))[:count]
-    return [every[i].path(lfw / "images") for i in chosen]
+    tree = PictureTree(lfw / "images")
+    return [tree.path(every[i]) for i in chosen]
 
 
 def one_picture(recognizer: Recognizer, path: Path) -> int:

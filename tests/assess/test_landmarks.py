@@ -11,6 +11,7 @@ from vultus.assess import landmarks as module
 from vultus.assess._face_model import FaceModel
 from vultus.assess.landmarks import PRESENT, MeshLandmarker, Pfld68
 from vultus.assess.schemes import five_points
+from vultus.errors import InferenceError, ShapeError
 from vultus.models import Registry, Store
 from vultus.runtime import Session
 from vultus.sources import load_frame
@@ -182,6 +183,26 @@ def test_irises_lips_and_eyes_replace_those_of_the_mesh():
 def test_tables_of_the_attention_network():
     assert len(set(module._LIPS)) == 80
     assert len(set(module._LEFT_EYE)) == len(set(module._RIGHT_EYE)) == 71
+
+
+def test_another_network_is_refused():
+    net = FakeMesh()
+    net.output_names = ("output",)
+    with pytest.raises(
+        InferenceError, match="pfld-68 must give mesh and presence, it gives output"
+    ):
+        MeshLandmarker(net, "pfld-68")  # type: ignore[arg-type]
+
+
+def test_another_network_is_no_pfld():
+    class Small:
+        input_names = ("input",)
+
+        def run(self, inputs):
+            return [np.zeros((1, 10), np.float32)]
+
+    with pytest.raises(ShapeError, match=r"the output of pfld-68 must have shape \(1, 136\)"):
+        Pfld68(Small()).locate([_face(Box(0, 0, 9, 9))])  # type: ignore[arg-type]
 
 
 def test_presence_is_a_belief():

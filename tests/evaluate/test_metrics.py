@@ -321,9 +321,9 @@ def test_intervals_without_subjects_are_refused() -> None:
 def test_a_million_scores_take_seconds() -> None:
     rng = np.random.default_rng(0)
     scores = Scores(rng.normal(0.7, 0.15, 100_000), rng.normal(0, 0.15, 900_000))
-    began = time.perf_counter()
+    began = time.process_time()
     report = verification_report(scores)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     # Two normal distributions 4.67 standard deviations apart: EER = Phi(-2.333).
     assert report.equal_error_rate == pytest.approx(0.00982, abs=0.0004)
     assert report.d_prime == pytest.approx(0.7 / 0.15, rel=0.01)

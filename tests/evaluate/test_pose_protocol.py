@@ -141,11 +141,11 @@ def test_nothing_to_read(tmp_path):
     ("held", "message"),
     [
         ({"Pose_Para": np.zeros((1, 6)), "pt3d_68": np.zeros((3, 68))}, r"Pose_Para \(1, 7\)"),
-        ({"Pose_Para": np.zeros((1, 7))}, "must hold Pose_Para"),
+        ({"Pose_Para": np.zeros((1, 7))}, "must hold numbers Pose_Para"),
         ({"Pose_Para": np.full((1, 7), np.nan), "pt3d_68": np.zeros((3, 68))}, "finite"),
         (
             {"Pose_Para": np.full((1, 7), "x", object), "pt3d_68": np.zeros((3, 68))},
-            "cannot be read",
+            r"got \{'pt3d_68'",
         ),
     ],
 )

@@ -8,7 +8,9 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from vultus._arrays import check_shape
 from vultus.assess._square import cut, square_around, square_of, to_picture
+from vultus.errors import InferenceError
 from vultus.models import ModelCard, Store
 from vultus.runtime import Session, SessionOptions
 from vultus.types import DenseLandmarks, Face, Image, LandmarkScheme
@@ -23,7 +25,7 @@ and face_landmark_cpu.pbtxt (threshold 0.5)."""
 
 _MESH_PX = 192
 _MESH, _IRIS = 468, 5  # points
-_PFLD_PX = 112
+_PFLD_PX, _PFLD = 112, 68
 # Crops per call of a network: bounds memory on a crowd (14 MB of input), keeps the cores busy.
 _BATCH = 32
 
@@ -107,9 +109,19 @@ class MeshLandmarker:
             (n, 1) and, of the attention network, `lips`, `left_eye`, `right_eye`, `left_iris`
             and `right_iris` (n, k, 2), all in pixels of the crop.
         name: That of its card.
+
+    Raises:
+        InferenceError: The network is no face mesh.
     """
 
     def __init__(self, session: Session, name: str = "facemesh") -> None:
+        if not {"mesh", "presence"} <= set(session.output_names):
+            raise InferenceError(
+                f"{name} must give mesh and presence, it gives {', '.join(session.output_names)}",
+                remedy="use the cards facemesh or facemesh-attention",
+                expected=["mesh", "presence"],
+                actual=list(session.output_names),
+            )
         self.name = name
         self._session = session
         self._attention = "lips" in session.output_names
@@ -220,6 +232,9 @@ class Pfld68:
 
         Returns:
             One per face, in order, with neither depth nor presence.
+
+        Raises:
+            ShapeError: The network is another one.
         """
         found: list[DenseLandmarks] = []
         for start in range(0, len(faces), _BATCH):
@@ -232,8 +247,9 @@ class Pfld68:
                 ]
             )
             batch = crops.transpose(0, 3, 1, 2).astype(np.float32) * np.float32(1 / 255)
-            (output,) = self._session.run({self._session.input_names[0]: batch})
-            for places, square in zip(output.reshape(-1, 68, 2), squares, strict=True):
+            output = self._session.run({self._session.input_names[0]: batch})[0]
+            check_shape(output, (len(part), 2 * _PFLD), f"the output of {self.name}")
+            for places, square in zip(output.reshape(-1, _PFLD, 2), squares, strict=True):
                 points = to_picture(places * _PFLD_PX, square, _PFLD_PX)
                 found.append(DenseLandmarks(points.astype(np.float32), self.scheme))
         return found

@@ -69,6 +69,11 @@ class SingleShot(ABC):
         """Load the network that `card` names from `store`."""
         return cls(Session(store.read(card), card.name, session_options), card, options)
 
+    @property
+    def fixed_size_wh(self) -> tuple[int, int] | None:
+        """Width and height of every input, in pixels; ``None`` where they follow the picture."""
+        return self._input.size_wh or self.options.size_wh
+
     def with_options(self, options: DetectorOptions) -> Self:
         """The same network, which is shared, asked for something else."""
         return type(self)(self._session, self._card, options)
@@ -121,7 +126,7 @@ class SingleShot(ABC):
         return suppressed(found, self.nms_iou)
 
     def _fit(self, picture_wh: tuple[int, int]) -> Letterbox:
-        size_wh = self._input.size_wh or self.options.size_wh
+        size_wh = self.fixed_size_wh
         if size_wh is not None:
             return fit_fixed(picture_wh, size_wh)
         return fit_native(picture_wh, self._input.multiple_of, self.options.max_side_px)

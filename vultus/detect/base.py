@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias, get_args
 
 import numpy as np
 
 from vultus.errors import RangeError
 from vultus.types import Face, Frame
 
-__all__ = ["Detector", "DetectorOptions"]
+__all__ = ["Detector", "DetectorOptions", "Scales"]
+
+Scales: TypeAlias = Literal["one", "two", "tiled"]
+"""How often a single-shot network looks at a picture: once; again at 320 px, for huge faces; or at
+every scale, large pictures tile by tile, for tiny faces as well. See `vultus.detect.scales`."""
 
 # Sides of a network's input beyond this are refused: 16,384² pixels in single precision take 3 GB.
 _LARGEST_SIDE_PX = 16_384
@@ -59,7 +63,9 @@ class DetectorOptions:
             height, as the published accuracy of some networks demands (640 × 640 for SCRFD).
             ``None``: the picture's own size, padded.
         max_side_px: A picture whose longer side is above this is shrunk to it before the
-            network sees it; bounds time and memory. Not used with `size_wh`.
+            network sees it; bounds time and memory. Not used with `size_wh`, nor with tiles.
+        scales: How often a network of one shot looks at a picture. Detectors that search all
+            scales themselves (MTCNN, MMOD, Haar) take no notice.
 
     Raises:
         RangeError: A value is outside its range.
@@ -70,6 +76,7 @@ class DetectorOptions:
     nms_iou: float | None = None
     size_wh: tuple[int, int] | None = None
     max_side_px: int = 2048
+    scales: Scales = "one"
 
     def __post_init__(self) -> None:
         if self.min_face_px is not None and not 0.0 < self.min_face_px < np.inf:
@@ -85,4 +92,11 @@ class DetectorOptions:
             raise RangeError(
                 f"max_side_px and size_wh must lie in 32..{_LARGEST_SIDE_PX}, "
                 f"got {self.max_side_px} and {self.size_wh}"
+            )
+        if self.scales not in get_args(Scales):
+            raise RangeError(f"scales must be one of {get_args(Scales)}, got {self.scales!r}")
+        if self.scales != "one" and self.size_wh is not None:
+            raise RangeError(
+                f"an input of fixed size {self.size_wh} has one scale, got scales={self.scales!r}",
+                remedy="leave size_wh or scales out",
             )

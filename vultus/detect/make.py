@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from vultus.detect._single_shot import SingleShot
 from vultus.detect.base import Detector, DetectorOptions
+from vultus.detect.scales import EveryScale
 from vultus.errors import CardError
 from vultus.models import ModelCard, Store
 from vultus.runtime import SessionOptions
@@ -10,13 +12,13 @@ from vultus.runtime import SessionOptions
 __all__ = ["detector_for"]
 
 
-def detector_for(  # noqa: PLR0911 - one line per family
+def detector_for(
     card: ModelCard,
     store: Store,
     session_options: SessionOptions | None = None,
     options: DetectorOptions | None = None,
 ) -> Detector:
-    """Load the detector that `card` describes; its family's code is imported here, not before.
+    """Load the detector that `card` describes, to look at as many scales as `options` say.
 
     Args:
         card: Of kind ``detector``.
@@ -36,7 +38,21 @@ def detector_for(  # noqa: PLR0911 - one line per family
             f"{card.name} is a card of kind {card.kind}, and a detector was asked for",
             remedy="`vultus models list --kind detector` shows the detectors",
         )
-    match card.detector.family:
+    detector = _of_family(card, card.detector.family, store, session_options, options)
+    if options is None or options.scales == "one" or not isinstance(detector, SingleShot):
+        return detector
+    return EveryScale(detector, tiled=options.scales == "tiled")
+
+
+def _of_family(  # noqa: PLR0911 - one per family
+    card: ModelCard,
+    family: str,
+    store: Store,
+    session_options: SessionOptions | None,
+    options: DetectorOptions | None,
+) -> Detector:
+    """The code of a family is imported when it is asked for, not before."""
+    match family:
         case "mtcnn":
             from vultus.detect.mtcnn import Mtcnn, MtcnnOptions
 
@@ -74,3 +90,6 @@ def detector_for(  # noqa: PLR0911 - one line per family
             from vultus.detect.haar import Haar
 
             return Haar.from_card(card, store, session_options, options)
+    raise CardError(
+        f"{card.name} is of the family {family!r}, which this version cannot run", path=card.name
+    )

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from vultus.detect._nms import nms_iou
 from vultus.detect._single_shot import SingleShot
 from vultus.detect.tiles import Tile, tiles_of
+from vultus.errors import RangeError
 from vultus.types import Box, Face, Frame, Landmarks
 
 __all__ = ["EveryScale"]
@@ -65,9 +66,18 @@ class EveryScale:
     Args:
         detector: Any that takes inputs of any size.
         tiled: Whether to use tiles rather than shrink.
+
+    Raises:
+        RangeError: The detector takes inputs of one size only.
     """
 
     def __init__(self, detector: SingleShot, *, tiled: bool = False) -> None:
+        if detector.fixed_size_wh is not None:
+            raise RangeError(
+                f"{detector.name} takes inputs of {detector.fixed_size_wh} px only, which makes "
+                "every look the same",
+                remedy="use scales='one', or another detector",
+            )
         self.name = detector.name
         self.options = detector.options
         self.sure_score = detector.sure_score

@@ -59,7 +59,8 @@ class Tile:
         inner_end = corner + size < self.picture_wh
         early = (boxes[:, :2] <= _TOUCH_PX) & inner_start
         late = (boxes[:, 2:] >= size - _TOUCH_PX) & inner_end
-        return ~(early | late).any(axis=1)
+        whole: NDArray[np.bool_] = ~(early | late).any(axis=1)
+        return whole
 
 
 def tiles_of(picture_wh: tuple[int, int]) -> list[Tile]:

@@ -1,5 +1,7 @@
 """Search in Milvus: it proposes samples, the records say whose they are and how similar."""
 
+# ruff: noqa: S608 - only placeholders, integers and words of our own are put together
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -117,8 +119,8 @@ class MilvusSearch(NamedTuple):
                 [*part, *groups, *groups],
             ).fetchall()
             vectors = connection.unpack([row[3] for row in rows])
-            for row, vector in zip(rows, vectors, strict=True):
-                known[row[0]] = Candidate(*row[:3], vector)
+            for (number, person, name, _), vector in zip(rows, vectors, strict=True):
+                known[number] = Candidate(number, person, name, vector)
         return known
 
 

@@ -7,9 +7,11 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from vultus.errors import GalleryError, GalleryServerError
 from vultus.gallery._postgres_dialect import PostgresConnection, StreamingConnection, adapt
@@ -18,7 +20,7 @@ from vultus.gallery._rules import closed_error
 
 __all__ = ["PostgresLink", "server_error", "translated"]
 
-_CONNECT_TIMEOUT_S = 10
+_DEFAULTS = {"client_encoding": "utf8", "application_name": "vultus", "connect_timeout": "10"}
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"
 # Writers take turns: whoever holds the gallery's one row has every number and the log's end.
@@ -113,21 +115,26 @@ class PostgresLink:
         self._room = threading.BoundedSemaphore(connections)
         self._pid = os.getpid()
         self._closed = False
-        self._search_path: sql.Composable | None = None
+        self._search_path: sql.Composed | None = None
 
     # -- transactions ---------------------------------------------------------------------------
 
     @contextmanager
     def reading(self) -> Iterator[PostgresConnection]:
         """One consistent state of the gallery."""
-        with self._taken(_READ) as connection, translated(self.place):
+        with self._taken(_READ) as (connection, _), translated(self.place):
             yield PostgresConnection(connection)
             connection.execute("COMMIT")
+
+    def ask(self, statement: str) -> tuple[Any, ...] | None:
+        """The first row of one query, for which no transaction is needed."""
+        with self._taken(statement) as (_, cursor), translated(self.place):
+            return cursor.fetchone()
 
     @contextmanager
     def streaming(self) -> Iterator[StreamingConnection]:
         """The same for results too large for memory, read as slowly as one likes."""
-        with self._taken(_READ) as connection, translated(self.place):
+        with self._taken(_READ) as (connection, _), translated(self.place):
             connection.execute(_UNLIMITED)
             with closing(StreamingConnection(connection)) as streaming:
                 yield streaming
@@ -136,7 +143,7 @@ class PostgresLink:
     @contextmanager
     def writing(self) -> Iterator[PostgresConnection]:
         """One change, on disk when the block ends; writers take turns."""
-        with self._taken(_WRITE) as connection:
+        with self._taken(_WRITE) as (connection, _):
             with translated(self.place):
                 connection.execute(_TAKE_TURN)
                 yield PostgresConnection(connection)
@@ -161,7 +168,7 @@ class PostgresLink:
     @contextmanager
     def alone(self) -> Iterator[psycopg.Connection]:
         """A connection without a transaction or a time limit, for maintenance."""
-        with self._taken("SELECT 1") as connection, translated(self.place):
+        with self._taken("SELECT 1") as (connection, _), translated(self.place):
             connection.execute("SET statement_timeout = 0")
             try:
                 yield connection
@@ -172,8 +179,8 @@ class PostgresLink:
     # -- the pool -------------------------------------------------------------------------------
 
     @contextmanager
-    def _taken(self, begin: str) -> Iterator[psycopg.Connection]:
-        """A connection on which `begin` has just run; put back unless it broke."""
+    def _taken(self, begin: str) -> Iterator[tuple[psycopg.Connection, psycopg.Cursor]]:
+        """A connection on which `begin` has just run, and its result; put back unless it broke."""
         self._check()
         if not self._room.acquire(timeout=self._timeout_s):
             raise server_error(
@@ -183,30 +190,31 @@ class PostgresLink:
                 "try again later, or allow more",
             )
         try:
-            connection = self._begun(begin)
+            with translated(self.place):
+                connection, cursor = self._begun(begin)
             try:
-                yield connection
+                yield connection, cursor
             finally:
                 self._put_back(connection)
         finally:
             self._room.release()
 
-    def _begun(self, begin: str) -> psycopg.Connection:
+    def _begun(self, begin: str) -> tuple[psycopg.Connection, psycopg.Cursor]:
         while True:
             try:
                 connection = self._idle.pop()
             except IndexError:
                 break
             try:
-                connection.execute(begin)
+                return connection, connection.execute(begin.encode())
             except psycopg.OperationalError:
-                connection.close()  # it broke while idle; nothing was asked of it yet
-            else:
-                return connection
+                broken = connection.broken
+                connection.close()
+                if not broken:
+                    raise
+                # It broke while idle, and nothing was asked of it yet: take another one.
         connection = self.connect()
-        with translated(self.place):
-            connection.execute(begin)
-        return connection
+        return connection, connection.execute(begin.encode())
 
     def _put_back(self, connection: psycopg.Connection) -> None:
         if connection.broken or connection.closed:
@@ -228,11 +236,8 @@ class PostgresLink:
             GalleryServerError: The server cannot be reached, or refuses.
         """
         try:
-            connection = psycopg.connect(
-                self.place.conninfo,
-                autocommit=True,  # transactions are begun and ended by name
-                **self._defaults(),
-            )
+            # Transactions are begun and ended by name.
+            connection = psycopg.connect(self._conninfo(), autocommit=True)
         except psycopg.Error as error:
             translation = _translation(self.place, error)
             if translation.fields["reason"] == "connection-lost":
@@ -250,15 +255,11 @@ class PostgresLink:
                 raise
         return connection
 
-    def _defaults(self) -> dict[str, str]:
-        """What the URL leaves open."""
-        given = psycopg.conninfo.conninfo_to_dict(self.place.conninfo)
-        defaults = {
-            "client_encoding": "utf8",
-            "application_name": "vultus",
-            "connect_timeout": str(_CONNECT_TIMEOUT_S),
-        }
-        return {name: value for name, value in defaults.items() if name not in given}
+    def _conninfo(self) -> str:
+        """The URL's parameters, and ours for what it leaves open."""
+        given = conninfo_to_dict(self.place.conninfo)
+        ours = {name: value for name, value in _DEFAULTS.items() if name not in given}
+        return make_conninfo(self.place.conninfo, **ours)
 
     def _configure(self, connection: psycopg.Connection) -> None:
         connection.execute(self._limits())
@@ -266,18 +267,19 @@ class PostgresLink:
             connection.execute(self._search_path)
             adapt(connection)
 
-    def _limits(self) -> sql.Composable:
+    def _limits(self) -> sql.Composed:
         return sql.SQL(
             "SET statement_timeout = {0}; SET lock_timeout = {0};"
             " SET idle_in_transaction_session_timeout = {0}; SET jit = off"
         ).format(sql.Literal(f"{max(1, round(self._timeout_s * 1000))}ms"))
 
-    def use_schemas(self, *names: str) -> None:
-        """From now on look names up in these schemas, in this order."""
-        path = sql.SQL(", ").join(map(sql.Identifier, names))
+    def adopt(self, connection: psycopg.Connection, *schemas: str) -> None:
+        """Take a connection over, and look names up in these schemas from now on."""
+        path = sql.SQL(", ").join(map(sql.Identifier, schemas))
         self._search_path = sql.SQL("SET search_path = {}").format(path)
-        while self._idle:
-            self._idle.pop().close()
+        with translated(self.place):
+            self._configure(connection)
+        self._put_back(connection)
 
     def _check(self) -> None:
         if os.getpid() != self._pid:

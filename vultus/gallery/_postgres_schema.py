@@ -51,13 +51,18 @@ def prepare(link: PostgresLink, *, create: bool) -> int:
     place = link.place
     migrations = read_migrations("postgres")
     newest = migrations[-1].version
-    with link.connect() as connection, translated(place):
-        found = _look(connection, place)
-        _refuse(place, found, newest, create=create)
-        if found.version < newest:
-            _check_encoding(connection, place)
-            _upgrade(connection, place, migrations)
-        link.use_schemas(place.gallery, _extension(connection, place))
+    connection = link.connect()
+    try:
+        with translated(place):
+            found = _look(connection, place)
+            _refuse(place, found, newest, create=create)
+            if found.version < newest:
+                _check_encoding(connection, place)
+                _upgrade(connection, place, migrations)
+            link.adopt(connection, place.gallery, _extension(connection, place))
+    except BaseException:
+        connection.close()
+        raise
     return newest
 
 
@@ -93,7 +98,7 @@ def _refuse(place: PostgresPlace, found: _Found, newest: int, *, create: bool) -
         raise server_error(
             place,
             "newer",
-            f"was written by a newer vultus (schema {found.version}, this one reads up to {newest})",
+            f"was written by a newer vultus (schema {found.version}, this one reads to {newest})",
             "upgrade vultus",
             expected=newest,
             actual=found.version,

@@ -6,6 +6,8 @@ approximate (Malkov and Yashunin 2018, *Efficient and robust approximate nearest
 using Hierarchical Navigable Small World graphs*).
 """
 
+# ruff: noqa: S608 - integers and words of our own are put together
+
 from __future__ import annotations
 
 import json
@@ -124,7 +126,7 @@ def build_index(driver: psycopg.Connection, space_key: int, dimension: int) -> H
                 sql.Literal(dimension),
                 sql.Literal(_M),
                 sql.Literal(_EF_CONSTRUCTION),
-                sql.SQL(_ids_of(space_key)),  # type: ignore[arg-type]  # integers and our words
+                sql.SQL(_ids_of(space_key)),  # integers and our words
             )
         )
     return HnswPlan(_M, _EF_CONSTRUCTION, _CANDIDATES[0], None, 0)

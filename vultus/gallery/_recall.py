@@ -1,5 +1,7 @@
 """How often an approximate index finds whom it should: asked of the very gallery it serves."""
 
+# ruff: noqa: S608 - only placeholders are put together
+
 from __future__ import annotations
 
 from collections.abc import Sequence

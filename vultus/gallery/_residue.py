@@ -103,9 +103,10 @@ class _Scan:
             following, size = _int(page, block, 2), _int(page, block + 2, 2)
             unused.append((block + _BOOKKEEPING_BYTES, block + size, 1))
             block = following if following > block else 0
+        unused = [part for part in unused if page.count(0, *part[:2]) < part[1] - part[0]]
         live = bytearray(page)
         for first, last, _ in unused:
-            live[first:last] = bytes(max(0, last - first))
+            live[first:last] = bytes(last - first)
         if any(_holds_more(page[first:last], live, step) for first, last, step in unused):
             self._dirty.add(number)
         if kind != _TABLE_INNER:  # its cells are keys only
@@ -132,7 +133,7 @@ class _Scan:
         tails[following] = 4 + left
 
 
-def _holds_more(unused: bytes, live: bytes | bytearray, step: int) -> bool:
+def _holds_more(unused: bytes | bytearray, live: bytes | bytearray, step: int) -> bool:
     """Whether unused bytes hold something that is no former bookkeeping and no copy.
 
     Args:
@@ -143,14 +144,10 @@ def _holds_more(unused: bytes, live: bytes | bytearray, step: int) -> bool:
     start = 0
     while step == 2 and start < len(unused) and _int(unused, start, 2) < len(live):
         start += 2
-    while start < len(unused):
-        rest = unused[start:].lstrip(b"\0")
-        start = len(unused) - len(rest)
-        island = rest.split(bytes(_BOOKKEEPING_BYTES), 1)[0]
-        if len(island) > _BOOKKEEPING_BYTES and not _is_copied(island, live):
-            return True
-        start += max(1, len(island))
-    return False
+    islands = bytes(unused[start:]).split(b"\0")
+    return any(
+        len(island) > _BOOKKEEPING_BYTES and not _is_copied(island, live) for island in islands
+    )
 
 
 def _is_copied(island: bytes, live: bytes | bytearray) -> bool:

@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
 
@@ -197,8 +196,8 @@ class MilvusGallery(RecordsGallery):
         with self._writing() as connection:
             while not self._mirror.step(connection):
                 pass
-            held = partial(nullcontext, connection)
-            return self._search_once(held, embeddings, k, groups, min_similarity)
+            held = nullcontext(connection)
+            return self._search_once(lambda: held, embeddings, k, groups, min_similarity)
 
     def _search_once(
         self,

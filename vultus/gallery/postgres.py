@@ -43,6 +43,11 @@ _DEAD_ROWS = (
 )
 
 
+_HAS_PLAN = (
+    "SELECT 1 FROM gallery g JOIN space s ON s.key = g.active_space WHERE s.search_plan IS NOT NULL"
+)
+
+
 class PostgresGallery(RecordsGallery):
     """People and samples in one schema of a PostgreSQL database with the extension pgvector.
 
@@ -200,6 +205,8 @@ class PostgresGallery(RecordsGallery):
     ) -> list[list[Match]] | None:
         from vultus.gallery._postgres_search import search_index
 
+        if self._link.ask(_HAS_PLAN) is None:
+            return None
         with self._link.reading() as connection:
             indexed = _indexed_space(connection)
             if indexed is None:

@@ -132,15 +132,11 @@ def evaluate_landmarks(
             progress(number, len(truth))
     errors = [point_errors(a, b) for a, b in zip(found, wanted, strict=True)]
     per_face = np.array([error.mean() for error in errors] + [np.inf] * len(missing))
-    parts = {name: [list(places)] for name, places in FEATURES.items()} if errors else {}
     return LandmarkResult(
         landmarker=landmarker.name,
         detector=None if detector is None else detector.name,
         nme=float(np.mean(errors)) if errors else None,
-        nme_parts={
-            name: float(np.mean([error[places] for error in errors]))
-            for name, (places,) in parts.items()
-        },
+        nme_parts=_by_part(errors),
         nme_without_offset=_without_offset(found, wanted),
         auc_at_8=area_under_errors(per_face, _USUAL),
         auc_at_7=area_under_errors(per_face, _STRICT),
@@ -244,6 +240,13 @@ def _locate(face: AnnotatedFace, landmarker: Landmarker, detector: Detector | No
     if found.presence is not None and found.presence < PRESENT:
         return f"the landmarker saw no face (presence {found.presence:.2f})"
     return to_scheme(found, "ibug-68").points.astype(np.float64)
+
+
+def _by_part(errors: Sequence[Floats]) -> dict[str, float]:
+    if not errors:
+        return {}
+    per_point = np.mean(errors, axis=0)
+    return {name: float(per_point[list(places)].mean()) for name, places in FEATURES.items()}
 
 
 def _without_offset(found: Sequence[Floats], truth: Sequence[Floats]) -> float | None:

@@ -27,6 +27,7 @@ Floats = NDArray[np.float64]
 
 _MAX_BYTES = 16_000_000
 _SHAPES = {"Pose_Para": (1, 7), "pt3d_68": (3, 68)}
+_KINDS = ("double", "single")  # a cell or a structure can hold anything
 _LIMIT_DEG = 99.0
 
 
@@ -194,10 +195,11 @@ def _read_mat(path: Path) -> tuple[Floats, Floats]:
         if path.stat().st_size > _MAX_BYTES:
             raise DataFileError(f"{path} is too large for the pose of a face", path=str(path))
         # Shapes are looked at before a variable is unpacked: a small file can hold a huge one.
-        held = {name: shape for name, shape, _ in whosmat(path) if name in _SHAPES}
+        listed = [(name, shape) for name, shape, kind in whosmat(path) if kind in _KINDS]
+        held = {name: shape for name, shape in listed if name in _SHAPES}
         if held != _SHAPES:
             raise DataFileError(
-                f"{path} must hold Pose_Para (1, 7) and pt3d_68 (3, 68), got {held}",
+                f"{path} must hold numbers Pose_Para (1, 7) and pt3d_68 (3, 68), got {held}",
                 path=str(path),
                 expected=str(_SHAPES),
                 actual=str(held),
