@@ -11,6 +11,7 @@ import pytest
 
 from vultus.detect import Detector, DetectorOptions, detector_for
 from vultus.models import ModelCard, Registry, Store, parse_card
+from vultus.types import Box
 
 CARD = """
 name = "test-{family}"
@@ -101,3 +102,24 @@ def shared_detector(shared_store: Store) -> Callable[..., Detector]:
         return detector_for(card, shared_store, None, DetectorOptions(**options))
 
     return make
+
+
+@pytest.fixture
+def same_faces() -> Callable[..., None]:
+    """`same_faces(faces, boxes, scores, points, iou=0.95, eye_part=0.02)` compares all of them."""
+
+    def compare(faces, boxes, scores, points, iou=0.95, eye_part=0.02) -> None:
+        assert len(faces) == len(boxes)
+        for face in faces:
+            overlaps = [face.box.iou(Box(*map(float, box))) for box in boxes]
+            best = int(np.argmax(overlaps))
+            assert overlaps[best] >= iou
+            assert face.score == pytest.approx(float(scores[best]), abs=1e-3)
+            if points is None:
+                assert face.landmarks is None
+                continue
+            eyes = np.linalg.norm(points[best][0] - points[best][1])
+            off = np.linalg.norm(face.points - points[best], axis=1).max()
+            assert off <= eye_part * eyes
+
+    return compare

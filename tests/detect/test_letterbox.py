@@ -105,7 +105,7 @@ class TestWayBack:
         )
         assert all(side % 32 == 0 for side in fit.size_wh)
         if kind != "stretched":  # the aspect ratio is kept, to the pixel that rounding takes
-            scale = max(fit.scale_xy)
+            scale = fit.scale_xy[int(np.argmax(picture))]
             assert np.all(np.abs(np.array(picture) * scale - fit.inner_wh) <= 1 + 1e-6)
 
 

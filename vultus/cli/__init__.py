@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from vultus.cli import (
+    blur,
     calibrate,
     classify,
     compare,
@@ -51,6 +52,7 @@ app.command("compare")(compare.compare)
 app.command("verify")(verify.verify)
 app.command("enroll")(enroll.enroll)
 app.command("identify")(identify.identify)
+app.command("blur")(blur.blur)
 app.add_typer(gallery.app, name="gallery")
 app.add_typer(group.app, name="group")
 app.add_typer(person.app, name="person")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeAlias
 
@@ -22,6 +22,7 @@ from vultus.errors import (
 )
 
 if TYPE_CHECKING:
+    from vultus.detect import Scales
     from vultus.pipeline import Recognizer
     from vultus.types import Face, Frame
 
@@ -118,6 +119,7 @@ def recognizer(
     threshold: str | None = None,
     calibration: Path | None = None,
     detector: str = "mtcnn",
+    scales: Scales = "one",
     gate: str = "off",
     keep_crop: bool = False,
     jobs: int = 1,
@@ -141,6 +143,7 @@ def recognizer(
         threshold=policy,
         calibration=calibration,
         detector=detector,
+        scales=scales,
         gate=gate,
         crop_key=crop_key() if keep_crop else None,
         threads=1 if jobs > 1 else None,
@@ -203,7 +206,7 @@ def pictures(
     jobs: int,
     shown: bool,
     label: str,
-    drawn: Path | None = None,
+    drawn: Path | Sequence[Path] | None = None,
     draw: Callable[[Done], None] | None = None,
 ) -> Iterator[Done]:
     """Run `work` over every picture of files, folders and patterns, in order.
@@ -217,7 +220,8 @@ def pictures(
         jobs: Pictures at a time.
         shown: Whether to show progress on a terminal.
         label: What the progress bar says.
-        drawn: Folder the command draws into; left out of the walk of a folder around it.
+        drawn: Folder, or folders, the command draws into; left out of the walk of a folder
+            around them.
         draw: Draws a picture that was worked on; what hinders that becomes its error.
 
     Raises:
@@ -257,17 +261,19 @@ def _drawn(done: Done, draw: Callable[[Done], None]) -> Done:
     return done
 
 
-def _listed(paths: list[Path], drawn: Path | None) -> Iterator[Path | Done]:
+def _listed(paths: list[Path], drawn: Path | Sequence[Path] | None) -> Iterator[Path | Done]:
     """The pictures that the arguments name; in place of those that name none, why."""
     from vultus.sources import expand
 
-    own = Path(os.path.realpath(drawn)) if drawn else None
+    given = [drawn] if isinstance(drawn, Path) else drawn or ()
+    own = [Path(os.path.realpath(folder)) for folder in given]
     for path in paths:
-        around = own is not None and not Path(os.path.realpath(path)).is_relative_to(own)
+        place = Path(os.path.realpath(path))
+        inside = [folder for folder in own if not place.is_relative_to(folder)]
         try:
             for picture in expand([path]):
-                folder = Path(os.path.realpath(picture.parent))
-                if own is None or not around or not folder.is_relative_to(own):
+                folder = Path(os.path.realpath(picture.parent)) if inside else picture
+                if not any(folder.is_relative_to(drawn_into) for drawn_into in inside):
                     yield picture
         except ImageNotFoundError as error:
             yield Done(path, None, [], None, error)

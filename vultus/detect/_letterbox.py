@@ -56,14 +56,14 @@ class Letterbox:
             xy: (..., 2k): x and y in turn along the last axis, so points (n, 5, 2) and boxes
                 (n, 4) alike.
         """
-        pairs = xy.astype(np.float64).reshape(*xy.shape[:-1], -1, 2)
+        pairs = xy.astype(np.float64).reshape(*xy.shape[:-1], xy.shape[-1] // 2, 2)
         pairs -= self.corner_xy
         pairs /= self.scale_xy
         return pairs.reshape(xy.shape)
 
     def to_input(self, xy: Floats) -> NDArray[np.float64]:
         """The other way: from the picture to the input; `xy` as in `to_picture`."""
-        pairs = xy.astype(np.float64).reshape(*xy.shape[:-1], -1, 2)
+        pairs = xy.astype(np.float64).reshape(*xy.shape[:-1], xy.shape[-1] // 2, 2)
         pairs *= self.scale_xy
         pairs += self.corner_xy
         return pairs.reshape(xy.shape)

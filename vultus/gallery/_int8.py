@@ -27,7 +27,7 @@ _ROW_PEAK = 127  # of int8
 _QUERY_PEAKS = (127, 63)
 _FEW = 2  # up to here one product per query is cheaper: a batch is repacked first
 _TRIALS = 5
-_LONGER = 1.0 + 1e-3  # for lengths that were summed in float32
+_LONGER = 1.0 + 1e-3  # what unit vectors may have, and lengths that were summed in float32
 _EPS = float(np.finfo(np.float32).eps)
 
 
@@ -66,15 +66,13 @@ class Codes:
         codes: (q, d) uint8.
         units: (q,) float64, positive.
         zeros: (q,) float64, cosines with the centre.
-        missed: (q,) float64, lengths of the differences between the queries and their codes.
-        lengths: (q,) float64, the queries' own.
+        missed: (q,) float64, the longest the differences of queries and their codes can be.
     """
 
     codes: NDArray[np.uint8]
     units: NDArray[np.float64]
     zeros: NDArray[np.float64]
     missed: NDArray[np.float64]
-    lengths: NDArray[np.float64]
 
 
 def rounding(dimension: int) -> float:
@@ -105,7 +103,7 @@ class Screen:
         self._lock = threading.Lock()
         self._blocks: tuple[Block, ...] = ()
         self._peak = peak
-        self._centre = np.zeros(dimension, dtype=np.float32)
+        self._centre = np.zeros(dimension)
 
     @property
     def nbytes(self) -> int:
@@ -124,12 +122,12 @@ class Screen:
         if not self._blocks:
             # Any centre is right; the mean makes what is quantised short where all faces of a
             # model lean one way, and the bound with it.
-            self._centre = vectors[:BLOCK_ROWS].mean(axis=0)
+            self._centre = vectors[:BLOCK_ROWS].mean(axis=0).astype(np.float64)
         blocks = list(self._blocks)
         while len(blocks) < wanted and self._peak != 0:
             start = len(blocks) * BLOCK_ROWS
             part = vectors[start : start + BLOCK_ROWS]
-            blocks.append(quantise(part, self._centre))
+            blocks.append(quantise(part, self._centre.astype(np.float32)))
             if self._peak is None:
                 self._peak = _best_peak(part, blocks[0].codes)
         self._blocks = tuple(blocks) if self._peak else ()
@@ -140,14 +138,13 @@ class Screen:
         units = np.abs(queries).max(axis=1) / peak
         units[units == 0.0] = 1.0
         steps = np.rint(queries / units[:, None])
-        wide = queries.astype(np.float64)
-        missed = wide - steps.astype(np.float64) * units[:, None]
+        missed = queries - steps * units[:, None]
+        lengths = np.sqrt(np.einsum("qd,qd->q", missed, missed), dtype=np.float64)
         return Codes(
             (steps + (peak + np.float32(1.0))).astype(np.uint8),
             units.astype(np.float64),
-            wide @ self._centre,
-            np.linalg.norm(missed, axis=1),
-            np.linalg.norm(wide, axis=1),
+            queries.astype(np.float64) @ self._centre,
+            lengths * _LONGER + 4.0 * _EPS,  # the difference was taken in float32
         )
 
     def score(self, queries: Codes, block: Block, out: NDArray[np.float32]) -> None:
@@ -168,10 +165,8 @@ class Screen:
         # 1/peak, product and offset are below 2·peak·√d·reach and (peak + 1)·√d·reach
         # (|codes|₁ ≤ √d·|codes|₂), and are rounded five times at u = 2⁻²⁴ each.
         slack = 10.0 * math.sqrt(self.dimension) * max(reach, 1.0) * _EPS
-        bound: NDArray[np.float64] = (
-            queries.lengths * error + queries.missed * reach + slack + rounding(self.dimension)
-        )
-        return bound
+        bound: NDArray[np.float64] = queries.missed * reach
+        return bound + (_LONGER * error + slack + rounding(self.dimension))
 
 
 def quantise(vectors: NDArray[np.float32], centre: NDArray[np.float32]) -> Block:

@@ -176,7 +176,7 @@ class MemoryStore(Gallery):
             found.group,
             found.source_digest,
             found.source,
-            found.quality,
+            None if found.quality is None else dict(found.quality),
             found.crop is not None,
             tuple(sorted(space.id for space in found.embeddings)),
             found.created_at,

@@ -18,6 +18,7 @@ __all__ = ["prepare"]
 _APPLICATION = "vultus"
 _SALT_BYTES = 32
 _OLDEST_PGVECTOR = (0, 8)  # the first with iterative scans, which filtered searches need
+_INSTALL = "CREATE EXTENSION IF NOT EXISTS vector"
 _EXTENSION = (
     "SELECT e.extversion, n.nspname FROM pg_extension e"
     " JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'vector'"
@@ -180,7 +181,7 @@ def _extension(connection: psycopg.Connection, place: PostgresPlace) -> str:
 def _install(connection: psycopg.Connection, place: PostgresPlace) -> None:
     try:
         with connection.transaction():
-            connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+            connection.execute(_INSTALL.encode())
     except errors.InsufficientPrivilege:
         raise server_error(
             place,

@@ -229,8 +229,9 @@ class RecordsGallery(RecordsDirectory):
             return found  # the rest would only stumble over it
         try:
             with self._streaming() as connection:
-                found += verify_records(connection)
-            found += self._verify_index()
+                records = list(verify_records(connection))
+            # An index of unsound records cannot be loaded.
+            found += records or self._verify_index()
         except Damage as damage:
             found.append(Finding("damaged", f"the gallery {damage.what}"))
         return found

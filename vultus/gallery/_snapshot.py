@@ -149,7 +149,7 @@ class Snapshot:
         approximate = signs is not None and self._is_large
         size = len(table) * table.vectors.shape[1]
         limit = f"{LIMIT // table.vectors.shape[1]:,} samples"
-        parameters: dict[str, Any] = {}
+        parameters: dict[str, Any] = {"scan": "int8" if self._screen.nbytes else "float32"}
         if approximate and signs is not None:
             plan = signs.plan
             why = f"above {limit} exact search is slow; sign codes were built"
@@ -170,7 +170,7 @@ class Snapshot:
             "kind": "approximate" if approximate else "exact",
             "why": why,
             "samples_indexed": self.rows,
-            "recall": signs.plan.recall if approximate and signs is not None else None,
+            "recall": signs.plan.recall if approximate and signs is not None else 1.0,
             "parameters": parameters,
             "memory_bytes": self._nbytes,
         }

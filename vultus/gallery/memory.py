@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from copy import deepcopy
 
 import numpy as np
 
@@ -364,7 +365,8 @@ class MemoryGallery(MemoryDirectory):
         who = None if person is None else self._subject(clean_name(person))
         with self._open():
             later = self._audit[after:]
-            return [entry for entry in later if who in (None, entry.subject)][:limit]
+            found = [entry for entry in later if who in (None, entry.subject)][:limit]
+            return deepcopy(found)  # what callers do with details changes no log
 
     def verify(self) -> list[Finding]:
         """Examine everything; see `Gallery.verify`. Nothing here can rot but the log."""

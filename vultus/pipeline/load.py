@@ -16,7 +16,7 @@ from vultus.decide import (
     shipped_calibration,
     threshold_for,
 )
-from vultus.detect.base import Detector, DetectorOptions
+from vultus.detect.base import Detector, DetectorOptions, Scales
 from vultus.detect.make import detector_for
 from vultus.detect.mtcnn import MtcnnOptions
 from vultus.encode import face_embedder_for
@@ -44,6 +44,7 @@ def load(
     crop_key: bytes | None = None,
     limits: Limits | None = None,
     store: Store | None = None,
+    scales: Scales = "one",
 ) -> Recognizer:
     """Put a recogniser together; the default one ships with vultus and needs no network.
 
@@ -64,6 +65,9 @@ def load(
         crop_key: Keeps an encrypted picture of each enrolled face, see `vultus.gallery.crops`.
         limits: Bounds on untrusted pictures.
         store: Where weights lie.
+        scales: How often a single-shot detector looks at a picture: once (``one``); again at
+            320 px for huge faces (``two``); or tile by tile for tiny ones as well (``tiled``).
+            MTCNN, MMOD and Haar search all scales themselves, and ``auto`` chooses.
 
     Raises:
         UnknownModelError: No card has this name.
@@ -74,7 +78,7 @@ def load(
     registry, store = Registry(), store or Store()
     embedder_card = card_of_kind(registry, embedder, "embedder")
     options = SessionOptions(threads=default_threads() if threads is None else threads)
-    asked = DetectorOptions(min_face_px=min_face_px)
+    asked = DetectorOptions(min_face_px=min_face_px, scales=scales)
     detector_card = None if detector == "auto" else card_of_kind(registry, detector, "detector")
     if detector_card and detector_card.detector and detector_card.detector.family == "mtcnn":
         MtcnnOptions.of(asked, detector_card.detector)  # told now, not at the first picture
