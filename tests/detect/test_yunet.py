@@ -115,7 +115,7 @@ class TestBadOutputs:
         outputs = _outputs()
         _put(outputs, 0, 3, 2, 0.8, 0.8, [0.5, 0.5, 0, 0])
         outputs[3 * part][2 * 8 + 3] = np.nan
-        with pytest.raises(InferenceError, match="test-yunet gave .* not"):
+        with pytest.raises(InferenceError, match=r"test-yunet gave .* not"):
             make(outputs).detect(FRAME)
 
     def test_a_size_beyond_all_numbers(self, make):

@@ -220,6 +220,7 @@ def test_curve_area_and_equal_error_rate_are_those_of_scikit_learn(genuine, impo
     assert equal_error_rate(scores).rate == pytest.approx(expected, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(SCORES, SCORES, st.integers(1, 99))
 def test_the_threshold_is_the_lowest_that_keeps_the_target(genuine, impostor, percent) -> None:
     scores, target = Scores(np.array(genuine) / 12, np.array(impostor) / 12), percent / 100

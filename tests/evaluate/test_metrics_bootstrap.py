@@ -15,10 +15,11 @@ from vultus.evaluate.metrics import (
     WeightedScores,
     bootstrap_scores,
     rule_of_three,
+    verification,
     verification_report,
 )
 from vultus.evaluate.metrics.bootstrap import bootstrap_subjects, rate_of
-from vultus.evaluate.metrics.verification import SortedScores
+from vultus.evaluate.metrics.verification import SortedScores, cumulative
 from vultus.types import Rate
 
 
@@ -28,16 +29,26 @@ def test_weights_count_a_pair_as_often_as_its_repetition() -> None:
     often_g, often_i = rng.integers(0, 4, 12), rng.integers(0, 4, 20)
     repeated = WeightedScores.of(Scores(genuine.repeat(often_g), impostor.repeat(often_i)))
     ordered = SortedScores.of(Scores(genuine, impostor))
-    weighted = WeightedScores.weighted(
+    weighted = WeightedScores(
         ordered,
-        often_g[ordered.genuine_order].astype(float),
-        often_i[ordered.impostor_order].astype(float),
+        cumulative(often_g.astype(float), ordered.genuine_order),
+        cumulative(often_i.astype(float), ordered.impostor_order),
     )
     assert weighted.area() == pytest.approx(repeated.area())
     assert weighted.d_prime() == pytest.approx(repeated.d_prime())
     assert weighted.equal_error_rate().rate == pytest.approx(repeated.equal_error_rate().rate)
     for fmr in (0.1, 0.2, 0.5, 0.9):
         assert weighted.fnmr_at_fmr(fmr) == repeated.fnmr_at_fmr(fmr)
+
+
+def test_sums_in_blocks_are_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "_BLOCK", 7)
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 4, 10).astype(float)
+    first, second = rng.integers(0, 10, (2, 40))
+    expected = np.concatenate([[0], np.cumsum(counts[first] * counts[second])])
+    assert cumulative(counts, first, second).tolist() == expected.tolist()
+    assert cumulative(counts, first)[-1] == counts[first].sum()
 
 
 def test_a_round_weighs_genuine_pairs_by_their_subject_and_impostors_by_the_product() -> None:

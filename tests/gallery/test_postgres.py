@@ -1,11 +1,14 @@
 """The PostgreSQL gallery as a store: what it keeps, shares, refuses and erases."""
 
+# ruff: noqa: S608 - names of our own
+
 import logging
 import os
 import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -26,9 +29,7 @@ psycopg = pytest.importorskip("psycopg", reason="install psycopg: pip install 'v
 
 Unit = Callable[[int], Embedding]
 Child = Callable[..., "subprocess.Popen[str]"]
-Caught = "pytest.ExceptionInfo[GalleryServerError]"
 
-PASSWORD = "s3cret/wörd"
 ADA = "ada:s3cret%2Fw%C3%B6rd@"
 
 
@@ -57,7 +58,7 @@ def ada(postgres_server: Any, admin: Any) -> Iterator[Callable[[str], str]]:
     """Turns an address into that of a role without rights, which needs a password."""
     if postgres_server.pid is None:
         pytest.skip("VULTUS_TEST_POSTGRES is not the tests' own: no roles are made there")
-    admin.execute(f"CREATE ROLE ada LOGIN PASSWORD '{PASSWORD}'")
+    admin.execute("CREATE ROLE ada LOGIN PASSWORD 's3cret/wörd'")
     yield lambda url: url.replace("postgres@", ADA)
     admin.execute("DROP OWNED BY ada CASCADE; DROP ROLE ada")
 
@@ -125,19 +126,6 @@ def test_a_required_space(url: str, unit: Unit, space: EmbeddingSpace) -> None:
     with pytest.raises(SpaceMismatchError) as caught:
         PostgresGallery(url, space=other)
     assert caught.value.fields == {"expected": space.id, "actual": other.id}
-
-
-def test_info_tells_the_place_and_no_password(
-    url: str, ada: Callable[[str], str], admin: Any, unit: Unit
-) -> None:
-    admin.execute("GRANT CREATE ON DATABASE postgres TO ada")
-    with PostgresGallery(ada(url)) as gallery:
-        gallery.add("Ada", unit(1))
-        info = gallery.info()
-    assert (info.backend, info.schema, info.samples) == ("postgresql", 1, 1)
-    assert info.location.startswith("postgresql:///postgres?gallery=test_")
-    assert "ada" not in info.location
-    assert (info.search.kind, info.search.samples_indexed) == ("exact", 1)
 
 
 # -- what it shares -------------------------------------------------------------------------
@@ -308,6 +296,19 @@ def test_an_empty_schema_made_by_an_administrator_is_used(
         assert gallery.verify() == []
 
 
+def test_info_tells_the_place_and_no_password(
+    url: str, ada: Callable[[str], str], admin: Any, schema: str, unit: Unit
+) -> None:
+    admin.execute("GRANT CREATE ON DATABASE postgres TO ada")
+    with PostgresGallery(ada(url).replace(name_of(url), schema)) as gallery:
+        gallery.add("Ada", unit(1))
+        info = gallery.info()
+    assert (info.backend, info.schema, info.samples) == ("postgresql", 1, 1)
+    assert info.location.startswith("postgresql:///postgres?gallery=test_schema")
+    assert "ada:" not in info.location
+    assert (info.search.kind, info.search.samples_indexed) == ("exact", 1)
+
+
 SHIPPED = read_migrations("postgres")
 TEAMS = Migration(2, ("CREATE TABLE team (name TEXT)", "INSERT INTO team VALUES ('all')"))
 BROKEN = Migration(3, ("INSERT INTO team VALUES ('none')", "DELETE FROM nowhere"))
@@ -356,7 +357,7 @@ def test_steps_run_once_in_order_and_together(
     assert version(admin, schema) == 2
     assert admin.execute("SELECT count(*) FROM test_schema.team").fetchone() == (1,)
     future()
-    with pytest.raises(GalleryServerError, match="newer vultus .schema 2, this one reads to 1"):
+    with pytest.raises(GalleryServerError, match=r"newer vultus \(schema 2, this one reads to 1"):
         PostgresGallery(url)
 
 
@@ -377,9 +378,9 @@ def test_a_failing_first_step_leaves_nothing(
     [
         ("postgresql://ada:s3cret@/postgres?host=/nonexistent", "unreachable"),
         ("postgresql://ada:s3cret@127.0.0.1:1/postgres", "unreachable"),
-        ("postgresql://ada:s3cret@/postgres?sslmode=quite", "failed"),
-        ("postgresql://ada:s3cret@/postgres?colour=s3cret", "failed"),
-        ("postgresql://ada:s3cret%zz@/postgres", "failed"),
+        ("postgresql://ada:s3cret@/postgres?sslmode=quite", "unreachable"),
+        ("postgresql://ada:s3cret@/postgres?colour=s3cret", "address"),
+        ("postgresql://ada:s3cret%zz@/postgres", "address"),
     ],
 )
 def test_a_server_that_cannot_be_reached(address: str, expected: str) -> None:
@@ -392,15 +393,13 @@ def test_a_server_that_cannot_be_reached(address: str, expected: str) -> None:
 @contextmanager
 def no_secret_leaks(caplog: pytest.LogCaptureFixture, *secrets: str) -> Iterator[None]:
     """No secret is in the error that is raised, its causes as shown, or the log."""
-    import traceback
-
     caplog.set_level(logging.DEBUG)
     with pytest.raises(GalleryServerError) as caught:
         yield
     said = "".join(traceback.format_exception(caught.value)) + caplog.text
     said += repr(caught.value.fields)
     for secret in secrets:
-        assert secret not in said.replace("no_secret_leaks", "")
+        assert secret not in said
 
 
 def test_a_wrong_password_is_refused_and_never_shown(
@@ -412,8 +411,9 @@ def test_a_wrong_password_is_refused_and_never_shown(
     assert reason(caught) == "credentials"
     with no_secret_leaks(caplog, "gue55ed", "w%C3%B6rd"):
         PostgresGallery(wrong)
+    twice = f"{wrong}&password=gue55ed&nonsense=1"
     with no_secret_leaks(caplog, "gue55ed"):
-        PostgresGallery(f"{wrong}&password=gue55ed&nonsense=1")
+        PostgresGallery(twice)
 
 
 def test_a_missing_database(url: str) -> None:
@@ -452,7 +452,7 @@ def test_a_database_without_pgvector(
         patch.setattr(
             "vultus.gallery._postgres_schema._INSTALL", "CREATE EXTENSION vector_of_nobody"
         )
-        with pytest.raises(GalleryServerError, match="install pgvector 0.8 or newer") as caught:
+        with pytest.raises(GalleryServerError, match=r"install pgvector 0\.8 or newer") as caught:
             PostgresGallery(bare)
         assert reason(caught) == "extension"
     with PostgresGallery(bare) as gallery:  # may add it
@@ -478,6 +478,7 @@ def test_a_role_that_may_only_read(
     gallery: PostgresGallery, url: str, admin: Any, ada: Callable[[str], str], unit: Unit
 ) -> None:
     gallery.add("Ada", unit(1))
+    assert gallery.verify() == []  # sweeps, which a reader may not
     schema = name_of(url)
     admin.execute(
         f"GRANT USAGE ON SCHEMA {schema} TO ada;"
@@ -620,7 +621,7 @@ def test_damage_is_named(gallery: PostgresGallery, url: str, admin: Any, unit: U
     with pytest.raises(GalleryServerError, match="sample 2 must hold a vector of 16") as caught:
         gallery.search(unit(1))
     assert (reason(caught), caught.value.fields["sample"]) == ("damaged", 2)
-    assert [finding.code for finding in gallery.verify()] == ["vector", "damaged"]
+    assert [finding.code for finding in gallery.verify()] == ["vector"]
     gallery.remove("Bea")  # what the message advises
     assert [match.person for match in gallery.search(unit(1))] == ["Ada"]
 

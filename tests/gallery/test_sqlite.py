@@ -1,11 +1,9 @@
 """The SQLite gallery as a store: what it keeps, shares, erases, and how it survives."""
 
 import re
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -245,53 +243,6 @@ say(*numbers)
 
 
 # -- how it survives ------------------------------------------------------------------------
-
-WRITER = """
-round_, gallery = sys.argv[2], SqliteGallery(sys.argv[1])
-for i in range(100000):
-    name = f"{round_}-{i}"
-    say("adding", name)
-    gallery.add_many([NewSample(name, unit(i * 3 + j), f"{i}-{j}") for j in range(3)])
-    say("added", name)
-    if i % 4 == 3:
-        name = f"{round_}-{i - 2}"
-        say("removing", name)
-        gallery.remove(name)
-        say("removed", name)
-"""
-
-
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["kill-9", "ctrl-c"])
-def test_acknowledged_writes_survive(path: Path, unit: Unit, child: Child, how: int) -> None:
-    present: set[str] = set()
-    with SqliteGallery(path) as watcher:
-        for round_, seconds in enumerate((0.05, 0.13, 0.31)):
-            writer = child(WRITER, path, round_)
-            log = [line(writer)]
-            time.sleep(seconds)
-            writer.send_signal(how)
-            log += writer.communicate()[0].splitlines()
-            unsure: set[str] = set()
-            for entry in log:
-                word, _, name = entry.partition(" ")
-                if word in ("adding", "removing"):
-                    unsure = {name}
-                elif word == "added":
-                    present.add(name)
-                    unsure = set()
-                elif word == "removed":
-                    present.discard(name)
-                    unsure = set()
-            people = dict(counts(watcher))
-            assert set(people) - unsure == present - unsure
-            assert set(people.values()) <= {3}
-            assert len(people) > 0
-            assert ask(path, "PRAGMA integrity_check") == [("ok",)]
-            assert ask(path, "PRAGMA foreign_key_check") == []
-            assert {m.name for m in watcher.search(unit(0), 10**6)} == set(people)
-            with SqliteGallery(path) as again:
-                assert again.search(unit(0), 10**6) == watcher.search(unit(0), 10**6)
-            present = set(people)
 
 
 def test_every_change_is_on_disk_when_the_call_returns(path: Path) -> None:

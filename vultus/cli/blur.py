@@ -109,7 +109,7 @@ def blur(
             faces = found.detect(frame, any_turn=any_turn)
             if people is None:
                 return faces, [Hidden(face, None, kept=False) for face in faces]
-            answers = found.identify(people.gallery, faces)
+            answers = found.identify(people.gallery, faces, once=True)
             return faces, [
                 Hidden(a.face, a.name, kept=_kept(a.name, a.person, wanted)) for a in answers
             ]

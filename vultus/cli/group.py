@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,18 +14,25 @@ from vultus.cli._gallery import (
     Limit,
     Sure,
     confirm,
+    counted,
     done,
     opened,
+    paged,
+    plain,
     show_rows,
+    when,
 )
 from vultus.cli._options import Json
+from vultus.cli._output import out, print_json, safe
+
+if TYPE_CHECKING:
+    from vultus.gallery import Gallery
 
 __all__ = ["app"]
 
 app = typer.Typer(
     name="group", help="Groups of a gallery: make, list, change, remove.", no_args_is_help=True
 )
-_COLUMNS = ("group", "people", "note", "since")
 
 
 @app.command("list")
@@ -33,14 +41,13 @@ def list_groups(
 ) -> None:
     """List the groups, in the order of their names."""
     with opened(gallery) as found:
-        groups = found.groups(after=after, limit=limit)
-    show_rows(
-        groups,
-        _COLUMNS,
-        lambda g: (g.name, g.people, g.note, g.created_at),
-        json=json,
-        none="no groups",
-    )
+        show_rows(
+            paged(lambda a, n: found.groups(after=a, limit=n), lambda g: g.name, after, limit),
+            ("group", "people", "note", "since"),
+            lambda g: (g.name, g.people, g.note, when(g.created_at)),
+            json=json,
+            none="no groups",
+        )
 
 
 @app.command("add")
@@ -57,28 +64,58 @@ def add_group(
 
 
 @app.command("show")
-def show_group(
+def show_group(gallery: GalleryName, group: GroupName, json: Json = False) -> None:
+    """Show a group: its note and how many people are in it."""
+    with opened(gallery) as found:
+        known = found.group(group)
+    if json:
+        print_json(plain(known))
+        return
+    people = counted(known.people, "person", "people")
+    out.print(f"[bold]{safe(known.name)}[/]  {people}, since {when(known.created_at)}")
+    if known.note:
+        out.print(safe(known.note), soft_wrap=True)
+
+
+@app.command("members")
+def list_members(
     gallery: GalleryName,
     group: GroupName,
     after: After = None,
     limit: Limit = None,
     json: Json = False,
 ) -> None:
-    """List the members of a group, with what is noted with each membership."""
+    """List the members of a group, in the order of their ids, with what is noted with each."""
     with opened(gallery) as found:
         found.group(group)
-        people = found.people(group=group, after=after, limit=limit)
-        infos = {m.person: m.info for m in found.memberships(group=group)}
-    show_rows(
-        [
-            {"person": p.id, "name": p.name, "samples": p.samples, "info": infos.get(p.id, "")}
-            for p in people
-        ],
-        ("person", "name", "samples", "info"),
-        lambda row: row.values(),
-        json=json,
-        none="nobody is in this group",
+        show_rows(
+            _members(found, group, after, limit),
+            ("person", "name", "faces", "info"),
+            lambda row: row.values(),
+            json=json,
+            none="nobody is in this group",
+        )
+
+
+def _members(
+    found: Gallery, group: str, after: str | None, limit: int | None
+) -> Iterator[dict[str, object]]:
+    """Each member with what is noted; both listings come in the order of ids."""
+    people = paged(
+        lambda a, n: found.people(group=group, after=a, limit=n), lambda p: p.id, after, limit
     )
+    memberships = paged(
+        lambda a, n: found.memberships(group=group, after=a, limit=n),
+        lambda m: (m.person, m.group),
+        None if after is None else (after, group),
+        limit,
+    )
+    infos: dict[str, str] = {}
+    for person in people:
+        while person.id not in infos and (one := next(memberships, None)) is not None:
+            infos[one.person] = one.info
+        info = infos.pop(person.id, "")
+        yield {"person": person.id, "name": person.name, "samples": person.samples, "info": info}
 
 
 @app.command("note")
@@ -104,7 +141,7 @@ def rename_group(
     """Give a group another name."""
     with opened(gallery) as found:
         changed = found.rename_group(group, new)
-    done(f"{group} is now {changed.name}", json=json, group=changed)
+    done(f"{group}: now {changed.name}", json=json, group=changed)
 
 
 @app.command("remove")
@@ -120,6 +157,13 @@ def remove_group(
     """Erase a group and the faces that count in it alone; its members stay."""
     with opened(gallery) as found:
         known = found.group(group)
-        confirm(f"erase the group {group} of {known.people} people", sure=yes)
+        members = counted(known.people, "person", "people")
+        also = ", and everybody who is in no other group" if orphans else ""
+        confirm(f"erase the group {known.name} of {members}{also}", sure=yes)
         gone = found.remove_group(group, people="remove-orphans" if orphans else "keep")
-    done(f"{group}: erased, and {gone} faces with it", json=json, group=known.name, samples=gone)
+    done(
+        f"{known.name}: erased with {counted(gone, 'face', 'faces')}",
+        json=json,
+        group=known.name,
+        samples=gone,
+    )

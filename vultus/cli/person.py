@@ -2,34 +2,53 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vultus.cli._gallery import (
     After,
+    AfterNumber,
+    FaceNumbers,
     GalleryName,
     GroupName,
     Limit,
     PersonId,
     Sure,
     confirm,
+    counted,
     done,
     opened,
+    paged,
     plain,
     show_rows,
+    when,
 )
-from vultus.cli._options import Json
+from vultus.cli._options import (
+    DetectorName,
+    Embedder,
+    Gate,
+    Json,
+    KeepCrop,
+    MinFace,
+    Mirror,
+    crop_key,
+    recognizer,
+)
 from vultus.cli._output import out, print_json, safe
+from vultus.errors import GalleryError
 
 if TYPE_CHECKING:
-    from vultus.gallery import Sample
+    from collections.abc import Iterator
+
+    from vultus.gallery import Gallery, Sample
 
 __all__ = ["app"]
 
 app = typer.Typer(
     name="person",
-    help="People of a gallery: list, change, merge, split, group, erase.",
+    help="People of a gallery and their faces: list, change, merge, split, group, erase.",
     no_args_is_help=True,
 )
 
@@ -44,14 +63,25 @@ def list_people(
 ) -> None:
     """List people, in the order of their ids."""
     with opened(gallery) as found:
-        people = found.people(group=group, after=after, limit=limit)
-    show_rows(
-        people,
-        ("person", "name", "faces", "groups", "consent", "changed"),
-        lambda p: (p.id, p.name, p.samples, ", ".join(p.groups), p.consent, p.updated_at),
-        json=json,
-        none="nobody",
-    )
+        show_rows(
+            paged(
+                lambda a, n: found.people(group=group, after=a, limit=n),
+                lambda p: p.id,
+                after,
+                limit,
+            ),
+            ("person", "name", "faces", "groups", "consent", "changed"),
+            lambda p: (
+                p.id,
+                None if p.name == p.id else p.name,
+                p.samples,
+                ", ".join(p.groups),
+                p.consent,
+                when(p.updated_at),
+            ),
+            json=json,
+            none="nobody",
+        )
 
 
 @app.command("show")
@@ -60,28 +90,47 @@ def show_person(gallery: GalleryName, person: PersonId, json: Json = False) -> N
     with opened(gallery) as found:
         known = found.person(person)
         memberships = found.memberships(person=person)
-        samples: list[Sample] = []
-        while page := found.samples(person=person, after=samples[-1].number if samples else 0):
-            samples += page
-    if json:
-        print_json({**plain(known), "memberships": plain(memberships), "faces": plain(samples)})
-        return
-    out.print(f"[bold]{safe(known.id)}[/] {safe(known.name)}")
-    out.print(f"[dim]consent[/] {safe(known.consent or '–')}  [dim]since[/] {known.created_at}")
-    for membership in memberships:
-        out.print(f"[dim]in[/] {safe(membership.group)}  {safe(membership.info)}")
+        faces = _faces(found, person, None, 0, None)
+        if json:
+            about = {**plain(known), "memberships": plain(memberships)}
+            print_json({**about, "faces": plain(list(faces))})
+            return
+        out.print(f"[bold]{safe(known.id)}[/]  {safe(known.name)}", soft_wrap=True)
+        out.print(f"[dim]since[/] {when(known.created_at)}, changed {when(known.updated_at)}")
+        if known.consent:
+            out.print(f"[dim]consent[/] {safe(known.consent)}", soft_wrap=True)
+        for membership in memberships:
+            info = f": {safe(membership.info)}" if membership.info else ""
+            out.print(f"[dim]in[/] {safe(membership.group)}{info}", soft_wrap=True)
+        _show_faces(faces, json=False, whose=False)
+
+
+def _faces(
+    found: Gallery, person: str | None, group: str | None, after: int, limit: int | None
+) -> Iterator[Sample]:
+    return paged(
+        lambda a, n: found.samples(person=person, group=group, after=a, limit=n),
+        lambda sample: sample.number,
+        after,
+        limit,
+    )
+
+
+def _show_faces(faces: Iterator[Sample], *, json: bool, whose: bool) -> None:
+    columns = ("face", "person", "only in", "quality", "crop", "source", "since")
     show_rows(
-        samples,
-        ("face", "group", "quality", "crop", "source", "since"),
+        faces,
+        [column for column in columns if whose or column != "person"],
         lambda s: (
             s.number,
+            *([s.person] if whose else []),
             s.group,
-            None if not s.quality else f"{s.quality.get('score', 0):.2f}",
+            None if not s.quality or "score" not in s.quality else f"{s.quality['score']:.2f}",
             "kept" if s.has_crop else None,
             s.source,
-            s.created_at,
+            when(s.created_at),
         ),
-        json=False,
+        json=json,
         none="no faces",
     )
 
@@ -112,7 +161,7 @@ def rename_person(
     """Give a person another id."""
     with opened(gallery) as found:
         known = found.rename(person, new)
-    done(f"{person} is now {known.id}", json=json, person=known)
+    done(f"{person}: now {known.id}", json=json, person=known)
 
 
 @app.command("merge")
@@ -125,11 +174,12 @@ def merge_people(
 ) -> None:
     """Make two people one: the other's faces and groups go to the first."""
     with opened(gallery) as found:
-        found.person(other)
-        confirm(f"merge {other} into {into}", sure=yes)
+        known, gone = found.person(into), found.person(other)
+        confirm(f"merge {gone.id} into {known.id}", sure=yes)
         moved = found.merge(into, other)
         known = found.person(into)
-    done(f"{into}: {moved} faces taken over from {other}", json=json, samples=moved, person=known)
+    faces = counted(moved, "face", "faces")
+    done(f"{known.id}: {faces} taken over from {gone.id}", json=json, samples=moved, person=known)
 
 
 @app.command("split")
@@ -137,13 +187,13 @@ def split_person(
     gallery: GalleryName,
     person: PersonId,
     new: Annotated[str, typer.Argument(help="Id of the new person.")],
-    faces: Annotated[list[int], typer.Argument(help="Numbers of the faces that are theirs.")],
+    faces: FaceNumbers,
     json: Json = False,
 ) -> None:
     """Make a new person of some faces of another."""
     with opened(gallery) as found:
         made = found.split(person, faces, new)
-    done(f"{made.id}: {made.samples} faces of {person}", json=json, person=made)
+    done(f"{made.id}: {counted(made.samples, 'face', 'faces')} of {person}", json=json, person=made)
 
 
 @app.command("remove")
@@ -153,9 +203,14 @@ def remove_person(
     """Erase a person: faces, crops, index entries and memberships, for good."""
     with opened(gallery) as found:
         known = found.person(person)
-        confirm(f"erase {person} and {known.samples} faces", sure=yes)
+        confirm(f"erase {known.id} and {counted(known.samples, 'face', 'faces')}", sure=yes)
         gone = found.remove(person)
-    done(f"{person}: erased with {gone} faces", json=json, person=known.id, samples=gone)
+    done(
+        f"{known.id}: erased with {counted(gone, 'face', 'faces')}",
+        json=json,
+        person=known.id,
+        samples=gone,
+    )
 
 
 @app.command("join")
@@ -163,13 +218,39 @@ def join_group(
     gallery: GalleryName,
     person: PersonId,
     group: GroupName,
-    info: Annotated[str, typer.Option(help="What is noted with the membership.")] = "",
+    info: Annotated[
+        str | None, typer.Option(help="What is noted with the membership; up to 256 bytes.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Put a person into a group, or change what is noted with it."""
+    """Put a person into a group; there already, they stay, and so does a note without --info."""
     with opened(gallery) as found:
-        found.join(person, group, info)
-    done(f"{person} is in {group}", json=json, person=person, group=group, info=info)
+        known, joined = found.person(person), found.group(group)
+        if info is not None or joined.name not in known.groups:
+            found.join(person, group, info or "")
+    _tell_membership(gallery, known.id, joined.name, "is in", json=json)
+
+
+@app.command("note")
+def note_membership(
+    gallery: GalleryName,
+    person: PersonId,
+    group: GroupName,
+    info: Annotated[str, typer.Argument(metavar="INFO", help="The new note; empty for none.")],
+    json: Json = False,
+) -> None:
+    """Change what is noted with a person's membership in a group."""
+    with opened(gallery) as found:
+        found.set_info(person, group, info)
+        known, joined = found.person(person), found.group(group)
+    _tell_membership(gallery, known.id, joined.name, "is in", json=json)
+
+
+def _tell_membership(gallery: str, person: str, group: str, what: str, *, json: bool) -> None:
+    with opened(gallery) as found:
+        info = next((m.info for m in found.memberships(person=person) if m.group == group), "")
+    said = f"{person} {what} {group}{f': {info}' if info else ''}"
+    done(said, json=json, person=person, group=group, info=info)
 
 
 @app.command("leave")
@@ -178,13 +259,15 @@ def leave_group(
 ) -> None:
     """Take a person out of a group; faces that count in it alone are erased."""
     with opened(gallery) as found:
-        confirm(f"take {person} out of {group}", sure=yes)
+        known, left = found.person(person), found.group(group)
+        if left.name in known.groups:  # else `leave` says so, without a question before
+            confirm(f"take {known.id} out of {left.name}", sure=yes)
         gone = found.leave(person, group)
     done(
-        f"{person} left {group}; {gone} faces erased",
+        f"{known.id} left {left.name}; {counted(gone, 'face', 'faces')} erased",
         json=json,
-        person=person,
-        group=group,
+        person=known.id,
+        group=left.name,
         samples=gone,
     )
 
@@ -201,7 +284,7 @@ def copy_person(
     with opened(gallery) as found:
         copied = found.copy_person(person, source, target)
     done(
-        f"{person} is in {target} too; {copied} faces copied",
+        f"{person} is in {target} too; {counted(copied, 'face', 'faces')} copied",
         json=json,
         person=person,
         group=target,
@@ -221,7 +304,7 @@ def move_person(
     with opened(gallery) as found:
         moved = found.move_person(person, source, target)
     done(
-        f"{person} is in {target} now; {moved} faces moved",
+        f"{person} is in {target} now; {counted(moved, 'face', 'faces')} moved",
         json=json,
         person=person,
         group=target,
@@ -229,28 +312,160 @@ def move_person(
     )
 
 
+# -- faces ----------------------------------------------------------------------------------------
+
+
+@app.command("faces")
+def list_faces(
+    gallery: GalleryName,
+    person: Annotated[str | None, typer.Option(help="Only faces of this person.")] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Only faces that count in a search of this group.")
+    ] = None,
+    after: AfterNumber = 0,
+    limit: Limit = None,
+    json: Json = False,
+) -> None:
+    """List faces, in the order of their numbers."""
+    with opened(gallery) as found:
+        _show_faces(_faces(found, person, group, after, limit), json=json, whose=True)
+
+
+@app.command("face")
+def show_face(
+    gallery: GalleryName,
+    number: Annotated[int, typer.Argument(metavar="FACE", help="Number of the face.")],
+    vectors: Annotated[
+        bool, typer.Option("--vectors", help="With --json: its embeddings too.")
+    ] = False,
+    crop: Annotated[
+        Path | None,
+        typer.Option("--crop", help="Write its kept picture here; takes VULTUS_GALLERY_KEY."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Show one face: whose it is, where it came from, how good it is."""
+    with opened(gallery) as found:
+        sample = found.sample(number)
+        if crop is not None:
+            _write_crop(found, number, crop)
+        embeddings = _embeddings(found, sample) if vectors else []
+    if json:
+        print_json({**plain(sample), **({"embeddings": embeddings} if vectors else {})})
+        return
+    out.print(f"[bold]face {sample.number}[/] of {safe(sample.person)}", soft_wrap=True)
+    facts = {
+        "source": sample.source,
+        "only in": sample.group,
+        "since": when(sample.created_at),
+        "crop": "kept" if sample.has_crop else None,
+        "quality": ", ".join(f"{key} {value:g}" for key, value in (sample.quality or {}).items()),
+        "spaces": ", ".join(sample.spaces),
+        "digest": sample.source_digest,
+    }
+    for name, value in facts.items():
+        if value:
+            out.print(f"[dim]{name}[/] {safe(value)}", soft_wrap=True)
+
+
+def _embeddings(found: Gallery, sample: Sample) -> list[dict[str, object]]:
+    spaces = [entry.space for entry in found.spaces() if entry.space.id in sample.spaces]
+    return [
+        {"space": space.id, "vector": found.embedding(sample.number, space).vector.tolist()}
+        for space in spaces
+    ]
+
+
+def _write_crop(found: Gallery, number: int, path: Path) -> None:
+    from vultus.draw import write_image
+    from vultus.gallery.crops import unpack_crop
+
+    sealed = found.crop(number)
+    if sealed is None:
+        raise GalleryError(
+            f"face {number} keeps no crop", remedy="enrol with --keep-crop to keep crops"
+        )
+    write_image(unpack_crop(sealed, crop_key()).frame.image, path)
+
+
+@app.command("replace-faces")
+def replace_faces(
+    gallery: GalleryName,
+    person: PersonId,
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="PHOTO…", help="Pictures, folders or patterns.")
+    ],
+    group: Annotated[
+        str | None,
+        typer.Option(help="Replace only the faces that count in this group alone, by such."),
+    ] = None,
+    largest: Annotated[
+        bool, typer.Option("--largest", help="Take the largest of several faces.")
+    ] = False,
+    gate: Gate = "off",
+    keep_crop: KeepCrop = False,
+    min_face: MinFace = 40.0,
+    detector: DetectorName = "mtcnn",
+    embedder: Embedder = "dlib-resnet-v1",
+    mirror: Mirror = True,
+    yes: Sure = False,
+    json: Json = False,
+) -> None:
+    """Erase a person's faces and enrol others instead, all in one change, or none."""
+    from vultus.sources import expand
+
+    made = recognizer(
+        min_face=min_face,
+        embedder=embedder,
+        mirror=mirror,
+        detector=detector,
+        gate=gate,
+        keep_crop=keep_crop,
+    )
+    with opened(gallery) as found:
+        known = found.person(person)
+        items = [
+            made.sample(known.id, path, largest=largest, group=group) for path in expand(photos)
+        ]
+        where = f" that count in {group} alone" if group else ""
+        confirm(f"erase the faces of {known.id}{where}", sure=yes)
+        numbers = found.replace(known.id, items, group=group)
+        known = found.person(person)
+    faces = counted(len(numbers), "face", "faces")
+    done(
+        f"{known.id}: {faces} enrolled instead, {known.samples} in the gallery {gallery}",
+        json=json,
+        person=known,
+        faces=numbers,
+    )
+
+
 @app.command("move-faces")
 def move_faces(
     gallery: GalleryName,
     person: Annotated[str, typer.Argument(help="Id of the person whose faces they are.")],
-    faces: Annotated[list[int], typer.Argument(help="Numbers of faces.")],
+    faces: FaceNumbers,
     json: Json = False,
 ) -> None:
     """Give faces to another person: corrects a wrong name."""
     with opened(gallery) as found:
         moved = found.move_samples(faces, person)
-    done(f"{person}: {moved} faces taken over", json=json, person=person, samples=moved)
+        known = found.person(person)
+    faces_moved = counted(moved, "face", "faces")
+    done(f"{known.id}: {faces_moved} taken over", json=json, person=known, samples=moved)
 
 
 @app.command("remove-faces")
 def remove_faces(
     gallery: GalleryName,
-    faces: Annotated[list[int], typer.Argument(help="Numbers of faces.")],
+    faces: FaceNumbers,
     yes: Sure = False,
     json: Json = False,
 ) -> None:
     """Erase single faces; the people stay."""
     with opened(gallery) as found:
-        confirm(f"erase {len(faces)} faces", sure=yes)
+        for number in faces:
+            found.sample(number)
+        confirm(f"erase {counted(len(set(faces)), 'face', 'faces')}", sure=yes)
         gone = found.remove_samples(faces)
-    done(f"{gone} faces erased", json=json, samples=gone)
+    done(f"{counted(gone, 'face', 'faces')} erased", json=json, samples=gone)

@@ -35,14 +35,15 @@ class Scrfd(SingleShot):
         check_counts(counts, size_wh, strides, [anchors] * levels, self.name)
         found = []
         for level, stride in enumerate(strides):
-            scores = outputs[level].reshape(-1)
+            scores, sides, ways = outputs[level::levels]
+            scores = scores.reshape(-1)
             rows = passing(scores, self._threshold, self.name)
             if not len(rows):
                 continue
             corner = cell_xy(rows // anchors, size_wh, stride)
-            sides = outputs[level + levels].take(rows, axis=0)
-            boxes = np.concatenate([corner - sides[:, :2], corner + sides[:, 2:]], axis=1)
-            points = outputs[level + 2 * levels].take(rows, axis=0).reshape(-1, 5, 2)
+            side = sides.take(rows, axis=0)
+            boxes = np.concatenate([corner - side[:, :2], corner + side[:, 2:]], axis=1)
+            points = ways.take(rows, axis=0).reshape(-1, 5, 2)
             points += corner[:, None]
             found.append(Candidates(boxes * stride, scores.take(rows), points * stride))
         return joined(found)

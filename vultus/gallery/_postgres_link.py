@@ -21,6 +21,7 @@ from vultus.gallery._rules import closed_error
 __all__ = ["PostgresLink", "server_error", "translated"]
 
 _DEFAULTS = {"client_encoding": "utf8", "application_name": "vultus", "connect_timeout": "10"}
+_IDLE_LIMIT_MS = 300_000  # a process that hangs within a change lets the others go on after that
 _READ = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 _WRITE = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE"
 # Writers take turns: whoever holds the gallery's one row has every number and the log's end.
@@ -48,8 +49,16 @@ _FAILURES = {
     "XX001": ("damaged", "is damaged", "restore the database from a copy"),
     "XX002": ("damaged", "is damaged", "restore the database from a copy, or REINDEX"),
 }
+# The driver gives no SQLSTATE for a connection that was refused, only the server's words.
+_REFUSALS = {
+    "authentication failed": _FAILURES["28"],
+    "no password supplied": _FAILURES["28"],
+    "no pg_hba.conf entry": _FAILURES["28"],
+    'role "': _FAILURES["28"],
+    'database "': _FAILURES["3D000"],
+    "too many": _FAILURES["53"],
+}
 _LOST = ("connection-lost", "lost its connection to the server", "try again")
-_UNREACHABLE = ("unreachable", "cannot be reached", "check the address and that the server runs")
 
 
 def server_error(
@@ -84,7 +93,7 @@ def _translation(place: PostgresPlace, error: psycopg.Error) -> GalleryServerErr
     found = _FAILURES.get(state) or _FAILURES.get(state[:2])
     cause = place.scrubbed(" ".join(str(error).split()))
     if found is None and isinstance(error, psycopg.OperationalError):
-        found = _LOST if state.startswith(("57P", "08")) or not state else None
+        found = _LOST if state.startswith(("57P", "08", "25P03")) or not state else None
     reason, what, remedy = found or (
         "failed",
         f"cannot be used: {cause}",
@@ -239,14 +248,7 @@ class PostgresLink:
             # Transactions are begun and ended by name.
             connection = psycopg.connect(self._conninfo(), autocommit=True)
         except psycopg.Error as error:
-            translation = _translation(self.place, error)
-            if translation.fields["reason"] == "connection-lost":
-                what = f"{_UNREACHABLE[1]}: {translation.fields['cause']}"
-                cause = translation.fields["cause"]
-                translation = server_error(
-                    self.place, _UNREACHABLE[0], what, _UNREACHABLE[2], cause=cause
-                )
-            raise translation from _shown(self.place, error)
+            raise self._refusal(error) from _shown(self.place, error)
         with translated(self.place):
             try:
                 self._configure(connection)
@@ -254,6 +256,19 @@ class PostgresLink:
                 connection.close()
                 raise
         return connection
+
+    def _refusal(self, error: psycopg.Error) -> GalleryServerError:
+        """What to say of a connection that was not made."""
+        cause = self.place.scrubbed(" ".join(str(error).split()))
+        if not isinstance(error, psycopg.OperationalError):
+            what = f"has an address that the driver does not take: {cause}"
+            return server_error(self.place, "address", what, "check the URL", cause=cause)
+        for words, (reason, what, remedy) in _REFUSALS.items():
+            if words in cause:
+                return server_error(self.place, reason, what, remedy, cause=cause)
+        what = f"cannot be reached: {cause}"
+        remedy = "check the address and that the server runs"
+        return server_error(self.place, "unreachable", what, remedy, cause=cause)
 
     def _conninfo(self) -> str:
         """The URL's parameters, and ours for what it leaves open."""
@@ -268,10 +283,11 @@ class PostgresLink:
             adapt(connection)
 
     def _limits(self) -> sql.Composed:
+        timeout_ms = max(10, round(self._timeout_s * 1000))
         return sql.SQL(
-            "SET statement_timeout = {0}; SET lock_timeout = {0};"
-            " SET idle_in_transaction_session_timeout = {0}; SET jit = off"
-        ).format(sql.Literal(f"{max(1, round(self._timeout_s * 1000))}ms"))
+            "SET statement_timeout = {}; SET lock_timeout = {};"
+            " SET idle_in_transaction_session_timeout = {}; SET jit = off"
+        ).format(timeout_ms, timeout_ms * 8 // 10, _IDLE_LIMIT_MS)  # the lock's comes first
 
     def adopt(self, connection: psycopg.Connection, *schemas: str) -> None:
         """Take a connection over, and look names up in these schemas from now on."""

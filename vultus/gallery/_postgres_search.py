@@ -150,9 +150,11 @@ def drop_stale_indexes(driver: psycopg.Connection, kept: int | None) -> None:
 
 
 def index_bytes(connection: PostgresConnection, space_key: int) -> int:
-    """What the index takes on the server."""
+    """What the index takes on the server; 0 where it is missing or was not completed."""
     row = connection.driver.execute(
-        "SELECT coalesce(pg_relation_size(to_regclass(%s)), 0)", (_index_name(space_key),)
+        "SELECT pg_relation_size(indexrelid) FROM pg_index"
+        " WHERE indexrelid = to_regclass(%s) AND indisvalid",
+        (_index_name(space_key),),
     ).fetchone()
     return int(row[0]) if row else 0
 
@@ -209,7 +211,7 @@ def search_index(
 def _members(connection: PostgresConnection, groups: list[int]) -> int:
     """How many people are in these groups, counted no further than needed."""
     row = connection.driver.execute(
-        "SELECT count(*) FROM (SELECT 1 FROM membership WHERE group_key = ANY(%s) LIMIT %s) some",
+        "SELECT count(*) FROM (SELECT 1 FROM membership WHERE group_key = ANY(%s) LIMIT %s) AS few",
         (groups, _EXACT_MEMBERS + 1),
     ).fetchone()
     return int(row[0]) if row else 0

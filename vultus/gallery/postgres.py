@@ -272,7 +272,7 @@ class PostgresGallery(RecordsGallery):
             indexed = _indexed_space(connection)
             if indexed is not None:
                 if not index_bytes(connection, indexed[0]):
-                    yield Finding("index", "the server's index is missing; optimise the gallery")
+                    yield Finding("index", "the server must have an index; optimise makes it anew")
                 return
         yield from super()._verify_index()
 

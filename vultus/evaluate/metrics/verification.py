@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from vultus.evaluate._plain import plain
 from vultus.evaluate.metrics._need import allowed_errors, dependable
@@ -29,6 +29,7 @@ __all__ = [
     "accuracy",
     "accuracy_threshold",
     "area_under_curve",
+    "cumulative",
     "d_prime",
     "equal_error_rate",
     "error_curve",
@@ -37,6 +38,9 @@ __all__ = [
     "fnmr_at_fmr",
     "threshold_at_fmr",
 ]
+
+
+_BLOCK = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,11 +319,6 @@ class WeightedScores:
             np.arange(len(ordered.impostor) + 1, dtype=np.float64),
         )
 
-    @classmethod
-    def weighted(cls, scores: SortedScores, genuine: Floats, impostor: Floats) -> WeightedScores:
-        """With weights in the sorted order."""
-        return cls(scores, _cumulative(genuine), _cumulative(impostor))
-
     @property
     def empty(self) -> bool:
         """Whether all pairs of a kind have no weight."""
@@ -373,8 +372,7 @@ class WeightedScores:
             (self.scores.genuine_moments, self.genuine),
             (self.scores.impostor_moments, self.impostor),
         ):
-            # einsum: BLAS would wake threads of its own for every sum.
-            mean, square = np.einsum("ki,i->k", values, np.diff(counts)) / counts[-1]
+            mean, square = _moments(values, counts) / counts[-1]
             means.append(mean)
             variances.append(max(0.0, square - mean * mean))
         spread, apart = float(np.sqrt(sum(variances) / 2.0)), float(abs(means[0] - means[1]))
@@ -389,7 +387,33 @@ class WeightedScores:
         )
 
 
-def _cumulative(weights: Floats) -> Floats:
-    total = np.zeros(len(weights) + 1)
-    np.cumsum(weights, out=total[1:])
+def _moments(values: Floats, counts: Floats) -> Floats:
+    """Weighted sums of (2, n) values, in blocks; `counts` are the weights' (n + 1) sums."""
+    total = np.zeros(2)
+    for start in range(0, values.shape[1], _BLOCK):
+        weights = np.diff(counts[start : start + _BLOCK + 1])
+        # einsum: BLAS would wake threads of its own for every sum.
+        total += np.einsum("ki,i->k", values[:, start : start + _BLOCK], weights)
+    return total
+
+
+def cumulative(counts: Floats, *subjects: NDArray[np.integer]) -> Floats:
+    """(n + 1,) sums of the weights of the first 0, 1, … n scores.
+
+    A weight is the product of the counts of a score's subjects. Summed in blocks, which stay in
+    the processor's cache.
+
+    Args:
+        counts: How often each subject was drawn.
+        subjects: (n,) each; the subject, or both subjects, of each score.
+    """
+    total = np.zeros(len(subjects[0]) + 1)
+    for start in range(0, len(subjects[0]), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        weights = np.take(counts, subjects[0][part])
+        for others in subjects[1:]:
+            weights *= np.take(counts, others[part])
+        np.cumsum(weights, out=weights)
+        weights += total[start]
+        total[start + 1 : start + 1 + len(weights)] = weights
     return total
