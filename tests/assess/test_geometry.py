@@ -45,7 +45,8 @@ class TestCompleteness:
         assert completeness(_face(turned)) == 1.0
 
     def test_from_a_box_alone(self):
-        assert completeness(_face()) == 1.0
+        assert completeness(_face(None, (200, 200))) > 0.99
+        assert completeness(_face(None, (200, 57))) == pytest.approx(0.5, abs=0.03)
 
     def test_landmarks_that_coincide(self):
         with pytest.raises(DegenerateLandmarksError, match="must not coincide"):

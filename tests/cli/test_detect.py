@@ -334,3 +334,263 @@ def test_drawing_never_replaces_a_file_that_is_not_its_own(vultus, samples: Path
         assert vultus("detect", first, "--draw", second, "--json").code == 0
         assert sorted(path.name for path in second.iterdir()) == ["x-2.jpg", "x.jpg"]
         assert (second / "x.jpg").read_bytes() == original
+
+
+# -- what is told of a face besides its box -----------------------------------------------------
+
+
+@pytest.fixture
+def astronaut(photos: Path) -> Path:
+    return photos / "astronaut.png"
+
+
+class TestLandmarks:
+    @pytest.mark.parametrize(
+        ("count", "scheme"),
+        [("68", "ibug-68"), ("72", "vultus-72"), ("468", "mesh-468"), ("478", "mesh-478")],
+    )
+    def test_schemes(self, vultus, astronaut: Path, count, scheme):
+        (row,) = _rows(vultus("detect", astronaut, "--landmarks", count, "--json").out)
+        assert list(row) == ["image", "width", "height", "faces", "error"]
+        (face,) = row["faces"]
+        assert list(face) == ["box", "score", "landmarks", "landmarks_dense"]
+        dense = face["landmarks_dense"]
+        assert list(dense) == ["scheme", "points", "presence"]
+        assert dense["scheme"] == scheme
+        assert dense["presence"] > 0.9
+        points = np.array(dense["points"])
+        assert points.shape == (int(count), 2)
+        x1, y1, x2, y2 = face["box"]
+        middle = points.mean(axis=0)
+        assert x1 < middle[0] < x2
+        assert y1 < middle[1] < y2
+
+    def test_numbers_are_those_of_the_library(self, vultus, recognizer, photos: Path):
+        from vultus.assess.landmarks import MeshLandmarker
+        from vultus.assess.schemes import to_scheme
+        from vultus.models import Registry, Store
+
+        wall = photos / "wall.jpg"
+        (row,) = _rows(vultus("detect", wall, "--landmarks", "68", "--json").out)
+        mesh = MeshLandmarker.from_card(Registry().get("facemesh"), Store())
+        found = mesh.locate(recognizer.detect(wall))
+        for said, points in zip(row["faces"], found, strict=True):
+            expected = to_scheme(points, "ibug-68").points
+            np.testing.assert_allclose(said["landmarks_dense"]["points"], expected, atol=0.02)
+
+    def test_another_count_is_wrong_usage(self, vultus, astronaut: Path):
+        ended = vultus("detect", astronaut, "--landmarks", "5")
+        assert ended.code == 2
+        assert "'68', '72', '468', '478'" in " ".join(ended.err.replace("│", " ").split())
+
+    def test_drawn_points_change_the_face_only(self, vultus, astronaut: Path, tmp_path: Path):
+        for name, *more in (("plain",), ("dense", "--landmarks", "468")):
+            assert vultus("detect", astronaut, "--draw", tmp_path / name, *more).code == 0
+        plain, dense = (
+            load_image(tmp_path / name / "astronaut.jpg").astype(int) for name in ("plain", "dense")
+        )
+        changed = np.abs(plain - dense).max(axis=2) > 60
+        assert changed[60:172, 180:268].mean() > 0.05
+        changed[30:200, 150:300] = False
+        assert not changed.any()
+
+
+class TestPoseQualityAndGate:
+    def test_keys_are_there_when_asked_for(self, vultus, astronaut: Path):
+        ended = vultus("detect", astronaut, "--pose", "--quality", "--gate", "normal", "--json")
+        ((face,),) = [row["faces"] for row in _rows(ended.out)]
+        assert list(face) == ["box", "score", "landmarks", "pose", "quality", "gate"]
+        assert list(face["pose"]) == ["yaw", "pitch", "roll", "method"]
+        assert face["pose"]["method"] == "mesh"
+        assert list(face["quality"]) == [
+            "score", "blur", "illumination", "contrast", "face_px", "inter_eye_px",
+            "completeness", "occlusion",
+        ]  # fmt: skip
+        assert list(face["quality"]["occlusion"]) == [
+            "left_eye", "right_eye", "nose", "mouth", "left_cheek", "right_cheek", "chin",
+        ]  # fmt: skip
+        assert face["quality"]["face_px"] == pytest.approx(88.07, abs=1)
+        assert face["quality"]["inter_eye_px"] == pytest.approx(41.5, abs=1)
+        assert face["quality"]["completeness"] == 1.0
+        assert face["gate"] == {"policy": "normal", "accepted": True, "reasons": []}
+
+    def test_a_gate_refuses_with_reasons(self, vultus, astronaut: Path):
+        ended = vultus("detect", astronaut, "--gate", "high", "--json")
+        assert ended.code == 0  # refused is a result
+        ((face,),) = [row["faces"] for row in _rows(ended.out)]
+        assert list(face) == ["box", "score", "landmarks", "gate"]
+        reasons = {reason["code"]: reason for reason in face["gate"]["reasons"]}
+        assert not face["gate"]["accepted"]
+        assert reasons["too-small"]["limit"] == 100.0
+        assert reasons["too-small"]["value"] == pytest.approx(88.07, abs=1)
+        assert "come closer" in reasons["too-small"]["remedy"]
+
+    def test_the_pose_of_a_turned_head(self, vultus, shared_data: Path):
+        turns = {
+            "left_face.jpeg": ("yaw", -1),
+            "right_face.png": ("yaw", 1),
+            "rise_face.jpeg": ("pitch", -1),
+            "lower_face.jpeg": ("pitch", 1),
+            "left_wryneck.png": ("roll", -1),
+            "right_wryneck.png": ("roll", 1),
+        }
+        for name, (angle, sign) in turns.items():
+            path = shared_data / "pose" / name
+            (row,) = _rows(vultus("detect", path, "--pose", "--json", "--largest").out)
+            assert sign * row["faces"][0]["pose"][angle] > 8, name
+
+    def test_for_people(self, vultus, astronaut: Path):
+        options = ("--landmarks", "68", "--pose", "--quality", "--gate")
+        good = vultus("detect", astronaut, *options, "normal").out.splitlines()[1]
+        assert good.startswith("    88×111  at (180, 61)  score 1.000  68 points  yaw ")
+        assert good.endswith("accepted")
+        assert "  quality 0." in good
+        bad = vultus("detect", astronaut, *options, "high").out.splitlines()[1]
+        assert "refused, come closer: face 88 px, limit 100 px" in bad
+
+    def test_columns_when_asked_for(self, vultus, mixed: Path):
+        ended = vultus("detect", mixed, "--pose", "--quality", "--gate", "high", "--csv")
+        rows = list(csv.DictReader(io.StringIO(ended.out)))
+        assert list(rows[0]) == [
+            "image", "x1", "y1", "x2", "y2", "score",
+            "yaw", "pitch", "roll", "quality", "accepted", "error",
+        ]  # fmt: skip
+        assert (rows[0]["accepted"], rows[0]["error"]) == ("no", "")
+        assert 0.5 < float(rows[0]["quality"]) <= 1
+        assert (rows[1]["quality"], rows[1]["error"]) == ("", "image-empty")
+
+    def test_a_gate_nobody_knows(self, vultus, astronaut: Path):
+        ended = vultus("detect", astronaut, "--gate", "strict")
+        assert ended.code == 4
+        assert "a gate must be one of off, low, normal, high, got 'strict'" in ended.err
+
+    def test_nothing_is_measured_that_is_not_asked_for(self, vultus, astronaut, monkeypatch):
+        from vultus.assess import landmarks, quality
+
+        def forbidden(*_: object) -> None:
+            raise AssertionError("not asked for")
+
+        monkeypatch.setattr(landmarks.MeshLandmarker, "locate", forbidden)
+        monkeypatch.setattr(quality.QualityAssessor, "assess", forbidden)
+        assert vultus("detect", astronaut, "--json").code == 0
+
+    def test_jobs_change_nothing(self, vultus, photos: Path):
+        options = ("--landmarks", "72", "--pose", "--quality", "--gate", "low", "--json", "--jobs")
+        assert (
+            vultus("detect", photos, *options, "4").out
+            == vultus("detect", photos, *options, "1").out
+        )
+
+
+class TestDetectors:
+    def test_auto_says_what_it_picked(self, vultus, mixed: Path):
+        rows = _rows(vultus("detect", mixed, "--detector", "auto", "--json").out)
+        assert list(rows[0]) == ["image", "width", "height", "detector", "faces", "error"]
+        assert [row["detector"] for row in rows] == ["mtcnn", None, None, None, "mtcnn"]
+        ended = vultus("detect", mixed / "a.png", "--detector", "auto")
+        assert ended.out.splitlines()[0] == f"{mixed / 'a.png'}  1 face  mtcnn"
+
+    def test_auto_picks_another_detector_that_is_here(
+        self, vultus, astronaut: Path, shared_models: Path, tmp_path: Path, monkeypatch
+    ):
+        monkeypatch.setenv("VULTUS_HOME", str(tmp_path / "home"))
+        assert vultus("models", "add", shared_models / "yunet_n_dynamic.onnx").code == 0
+        (row,) = _rows(vultus("detect", astronaut, "--detector", "auto", "--json").out)
+        assert row["detector"] == "yunet"
+        assert len(row["faces"]) == 1
+
+    def test_boxes_alone_become_faces_with_five_points(self, vultus, astronaut: Path):
+        ended = vultus(
+            "detect", astronaut, "--detector", "blazeface-full", "--gate", "low", "--json"
+        )
+        ((face,),) = [row["faces"] for row in _rows(ended.out)]
+        usual = [[205.4, 101.5], [246.9, 103.1], [225.1, 129.3], [201.2, 139.6], [245.1, 141.1]]
+        np.testing.assert_allclose(face["landmarks"], usual, atol=8)
+        assert face["gate"]["accepted"]
+
+    @pytest.mark.parametrize(
+        ("name", "code"), [("nobody", "model-unknown"), ("dlib-resnet-v1", "card-invalid")]
+    )
+    def test_no_such_detector(self, vultus, astronaut: Path, name, code):
+        ended = vultus("detect", astronaut, "--detector", name)
+        assert ended.code == 4
+        assert f"error {code}: " in ended.err
+
+    def test_two_looks_find_a_huge_face(
+        self, vultus, astronaut: Path, shared_models: Path, tmp_path: Path, monkeypatch
+    ):
+        monkeypatch.setenv("VULTUS_HOME", str(tmp_path / "home"))
+        assert vultus("models", "add", shared_models / "scrfd_500m_bnkps.onnx").code == 0
+        close = Image.fromarray(load_image(astronaut)[50:190, 155:295]).resize((1000, 1000))
+        close.save(tmp_path / "close.png")
+        found = {}
+        for scales in ("one", "two"):
+            ended = vultus(
+                "detect", tmp_path / "close.png", "--detector", "scrfd-500m", "--scales", scales,
+                "--json",
+            )  # fmt: skip
+            found[scales] = len(_rows(ended.out)[0]["faces"])
+        assert found == {"one": 0, "two": 1}
+
+    def test_the_words_for_scales_are_those_of_the_library(self):
+        from typing import get_args
+
+        from vultus.cli.detect import Scales as Written
+        from vultus.detect import Scales
+
+        assert get_args(Written) == get_args(Scales)
+
+
+class TestCrops:
+    def test_one_file_per_face(self, vultus, photos: Path, tmp_path: Path):
+        folder = tmp_path / "crops"
+        ended = vultus(
+            "detect", photos / "wall.jpg", photos / "rocket.jpg", "--crops", folder, "--json"
+        )
+        wall, rocket = _rows(ended.out)
+        assert [face["crop"] for face in wall["faces"]] == [
+            str(folder / name) for name in ("wall.jpg", "wall-2.jpg", "wall-3.jpg")
+        ]
+        assert rocket["faces"] == []
+        assert len(list(folder.iterdir())) == 3
+        picture = load_image(photos / "wall.jpg").astype(int)
+        for face in wall["faces"]:
+            x1, y1, x2, y2 = face["box"]
+            crop = load_image(face["crop"]).astype(int)
+            left, top = round(x1 - 0.2 * (x2 - x1)), round(y1 - 0.2 * (y2 - y1))
+            height, width = crop.shape[:2]
+            assert width == pytest.approx(1.4 * (x2 - x1), abs=2)
+            assert height == pytest.approx(1.4 * (y2 - y1), abs=2)
+            same = picture[top : top + height, left : left + width]
+            assert np.abs(same - crop).mean() < 6  # a JPEG's loss, and no pixel moved
+
+    def test_the_margin_ends_at_the_edge(self, vultus, astronaut: Path, tmp_path: Path):
+        Image.fromarray(load_image(astronaut)[:, 185:]).save(tmp_path / "cut.png")
+        ended = vultus("detect", tmp_path / "cut.png", "--crops", tmp_path / "out", "--json")
+        ((face,),) = [row["faces"] for row in _rows(ended.out)]
+        x1, _, x2, _ = face["box"]
+        width = load_image(face["crop"]).shape[1]
+        assert width == pytest.approx(x2 + 0.2 * (x2 - x1), abs=1)
+
+    def test_files_of_others_are_never_replaced(self, vultus, astronaut: Path, tmp_path: Path):
+        folder = tmp_path / "out"
+        folder.mkdir()
+        other = _written(folder / "astronaut.jpg", b"not ours")
+        for _ in range(2):
+            assert vultus("detect", astronaut, "--crops", folder).code == 0
+        assert other.read_bytes() == b"not ours"
+        assert sorted(p.name for p in folder.iterdir()) == ["astronaut-2.jpg", "astronaut.jpg"]
+
+    def test_drawings_and_crops_in_one_folder(self, vultus, astronaut: Path, tmp_path: Path):
+        for _ in range(2):
+            ended = vultus("detect", astronaut, "--crops", tmp_path, "--draw", tmp_path, "--json")
+        ((face,),) = [row["faces"] for row in _rows(ended.out)]
+        assert face["crop"] == str(tmp_path / "astronaut-2.jpg")
+        assert load_image(tmp_path / "astronaut.jpg").shape == (512, 512, 3)
+        assert len(list(tmp_path.iterdir())) == 2
+
+    def test_folders_among_the_photos_are_left_out(self, vultus, mixed: Path):
+        for _ in range(2):
+            ended = vultus("detect", mixed, "--draw", mixed / "d", "--crops", mixed / "c", "--json")
+            assert len(_rows(ended.out)) == 5
+        assert [p.name for p in (mixed / "c").iterdir()] == ["a.jpg"]

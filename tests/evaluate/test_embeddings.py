@@ -348,6 +348,15 @@ def test_two_runs_may_share_a_cache(tmp_path: Path) -> None:
         assert set(one.find([b"a", b"b"])) == set(other.find([b"a", b"b"])) == {b"a", b"b"}
 
 
+def test_taking_some(pictures: list[Path]) -> None:
+    found = embed_pictures(pictures)
+    some = found.take([5, 0, 3])
+    assert some.vectors.tolist() == found.vectors[[5, 0, 3]].tolist()
+    assert some.found.tolist() == [False, True, False]
+    assert [(f.index, f.code) for f in some.failures] == [(0, "image-not-found"), (2, "no-face")]
+    assert some.exists.tolist() == [False, True, True]
+
+
 # -- embeddings of others -----------------------------------------------------------------------
 
 

@@ -15,11 +15,11 @@ from vultus.evaluate.metrics import (
     WeightedScores,
     bootstrap_scores,
     rule_of_three,
-    verification,
     verification_report,
+    weighted,
 )
 from vultus.evaluate.metrics.bootstrap import bootstrap_subjects, rate_of
-from vultus.evaluate.metrics.verification import SortedScores, cumulative
+from vultus.evaluate.metrics.weighted import SortedScores, cumulative
 from vultus.types import Rate
 
 
@@ -42,7 +42,7 @@ def test_weights_count_a_pair_as_often_as_its_repetition() -> None:
 
 
 def test_sums_in_blocks_are_sums(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verification, "_BLOCK", 7)
+    monkeypatch.setattr(weighted, "_BLOCK", 7)
     rng = np.random.default_rng(0)
     counts = rng.integers(0, 4, 10).astype(float)
     first, second = rng.integers(0, 10, (2, 40))

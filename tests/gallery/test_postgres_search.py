@@ -1,6 +1,7 @@
 """The server's index: built on demand, nearly complete, and exact in what it says."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,12 @@ from vultus.types import Embedding, EmbeddingSpace, Match
 psycopg = pytest.importorskip("psycopg", reason="install psycopg: pip install 'vultus[postgres]'")
 
 SPACE = EmbeddingSpace("test", "0" * 64, 32, "none")
-PEOPLE = 400
+PEOPLE = 300
 FROM = 500  # samples from which an index is built here
 
 
 def items() -> list[NewSample]:
-    """Three faces each of 400 people; a tenth of them in a group, some scoped to it."""
+    """Three faces each of 300 people; a tenth of them in a group, some scoped to it."""
     rng = np.random.default_rng(11)
     found = []
     for person in range(PEOPLE):
@@ -39,7 +40,7 @@ def items() -> list[NewSample]:
 def queries() -> list[Embedding]:
     rng = np.random.default_rng(12)
     found = []
-    for item in items()[::40]:
+    for item in items()[::30]:
         vector = item.embedding.vector + 0.15 * rng.standard_normal(32)
         found.append(Embedding(vector / np.linalg.norm(vector), SPACE))
     return found
@@ -52,6 +53,25 @@ def reference() -> Iterator[MemoryGallery]:
         yield gallery
 
 
+@contextmanager
+def indexed(url: str) -> Iterator[PostgresGallery]:
+    """A gallery with an index."""
+    with PostgresGallery(url, approximate_from=FROM) as opened:
+        opened.add_many(items())
+        opened.optimise()
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def still(postgres_server: Any) -> Iterator[PostgresGallery]:
+    """One with an index that no test changes."""
+    joint = "&" if "?" in postgres_server.url else "?"
+    with indexed(f"{postgres_server.url}{joint}gallery=test_search") as opened:
+        yield opened
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute("SET client_min_messages = error; DROP SCHEMA test_search CASCADE")
+
+
 @pytest.fixture
 def url(postgres_url: Callable[[], str]) -> str:
     return postgres_url()
@@ -59,10 +79,8 @@ def url(postgres_url: Callable[[], str]) -> str:
 
 @pytest.fixture
 def gallery(url: str) -> Iterator[PostgresGallery]:
-    """With an index."""
-    with PostgresGallery(url, approximate_from=FROM) as opened:
-        opened.add_many(items())
-        opened.optimise()
+    """One with an index, to be changed."""
+    with indexed(url) as opened:
         yield opened
 
 
@@ -108,13 +126,13 @@ def test_a_large_gallery_gets_one_and_says_how_good_it_is(
     assert gallery.verify() == []
 
 
-def test_what_is_found_is_exact(gallery: PostgresGallery, reference: MemoryGallery) -> None:
+def test_what_is_found_is_exact(still: PostgresGallery, reference: MemoryGallery) -> None:
     exact = [{m.person: m for m in matches} for matches in reference.search_many(queries(), PEOPLE)]
-    found = gallery.search_many(queries(), 5)
+    found = still.search_many(queries(), 5)
     for matches, true in zip(found, exact, strict=True):
         assert [true[match.person] for match in matches] == matches
     assert found_part(found, reference.search_many(queries(), 5)) >= 0.98
-    assert [gallery.search(query, 5) for query in queries()] == found
+    assert [still.search(query, 5) for query in queries()] == found
 
 
 def test_the_index_is_used(gallery: PostgresGallery, ask: Any) -> None:
@@ -153,13 +171,13 @@ def test_vectors_that_half_precision_cannot_tell_apart(url: str) -> None:
 
 @pytest.mark.parametrize("members", [5_000, 0], ids=["small-group", "large-group"])
 def test_groups(
-    gallery: PostgresGallery,
+    still: PostgresGallery,
     reference: MemoryGallery,
     members: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("vultus.gallery._postgres_search._EXACT_MEMBERS", members)
-    found = gallery.search_many(queries(), 5, groups=["tenth"])
+    found = still.search_many(queries(), 5, groups=["tenth"])
     true = reference.search_many(queries(), 5, groups=["tenth"])
     assert all(int(match.person[1:]) % 10 == 0 for matches in found for match in matches)
     if members:
@@ -167,7 +185,7 @@ def test_groups(
     else:
         assert found_part(found, true) >= 0.98
     with pytest.raises(UnknownGroupError):
-        gallery.search(queries()[0], groups=["nobody"])
+        still.search(queries()[0], groups=["nobody"])
 
 
 def test_small_groups_are_exact_even_where_many_are_alike(url: str) -> None:
@@ -180,29 +198,29 @@ def test_small_groups_are_exact_even_where_many_are_alike(url: str) -> None:
         assert gallery.search(same, 3, groups=["g"]) == reference.search(same, 3, groups=["g"])
 
 
-def test_other_ways_to_ask(gallery: PostgresGallery, reference: MemoryGallery) -> None:
+def test_other_ways_to_ask(still: PostgresGallery, reference: MemoryGallery) -> None:
     some = queries()
-    assert gallery.search_many(some, 5, template="fused") == reference.search_many(
+    assert still.search_many(some, 5, template="fused") == reference.search_many(
         some, 5, template="fused"
     )
-    strict = gallery.search_many(some, 5, min_similarity=0.8)
+    strict = still.search_many(some, 5, min_similarity=0.8)
     assert strict == [
         [match for match in matches if match.similarity >= 0.8]
-        for matches in gallery.search_many(some, 5)
+        for matches in still.search_many(some, 5)
     ]
-    assert len(gallery.search(some[0], PEOPLE)) == PEOPLE  # everybody
-    assert gallery.search(some[0], 10 * PEOPLE) == reference.search(some[0], 10 * PEOPLE)
-    assert gallery.search_many([], 5) == []
+    assert len(still.search(some[0], PEOPLE)) == PEOPLE  # everybody
+    assert still.search(some[0], 10 * PEOPLE) == reference.search(some[0], 10 * PEOPLE)
+    assert still.search_many([], 5) == []
     other = EmbeddingSpace("other", "1" * 64, 32, "none")
     with pytest.raises(SpaceMismatchError):
-        gallery.search(Embedding(some[0].vector, other))
+        still.search(Embedding(some[0].vector, other))
 
 
 def test_when_the_index_cannot_settle_it_everything_is_compared(
-    gallery: PostgresGallery, reference: MemoryGallery, monkeypatch: pytest.MonkeyPatch
+    still: PostgresGallery, reference: MemoryGallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("vultus.gallery._postgres_search._MOST_CANDIDATES", 20)
-    assert gallery.search(queries()[0], 50) == reference.search(queries()[0], 50)
+    assert still.search(queries()[0], 50) == reference.search(queries()[0], 50)
 
 
 def test_changes_are_seen_at_once(gallery: PostgresGallery, url: str) -> None:

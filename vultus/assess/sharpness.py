@@ -45,8 +45,9 @@ def spread_px(crop: Image) -> float:
         crop: Of `face_crop`.
 
     Returns:
-        Pixels at 32 px between the eyes, in [0, 16]. A sharp face of LFW has 1.6 (1.3 to 2.1):
-        skin has no step edges. A face without any edge has 16.
+        Pixels at 32 px between the eyes, in [0, 16]. Real steps of 1.5 to 2 px read 0.5 px too
+        wide, since the flanks of an edge are taken with it; a sharp face of LFW has 1.6 (1.3 to
+        2.1), since skin has no step edges. A face without any edge has 16.
     """
     grey = luma(crop)
     fine, coarse = (_gradient(grey, sigma) for sigma in (_FINE_PX, _COARSE_PX))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
@@ -60,7 +61,18 @@ Sure: TypeAlias = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask."
 
 _PAGE = 1000  # values read, and laid out as one table, at a time
 _PIPE_WIDTH = 1_000_000  # where nobody looks, no line is ever broken
-_WHOLE = {"no.", "at", "since", "changed", "face", "faces", "people", "crop", "quality"}
+_WHOLE = {
+    "no.",
+    "at",
+    "since",
+    "changed",
+    "face",
+    "faces",
+    "people",
+    "crop",
+    "quality",
+    "similarity",
+}
 """Columns of short values, which stay on one line while longer ones give way."""
 
 T = TypeVar("T")
@@ -217,15 +229,12 @@ def confirm(what: str, *, sure: bool) -> None:
     from rich.markup import render
 
     question = render(safe(what)).plain  # without control characters that an id could smuggle in
-    try:
-        agreed = typer.confirm(f"{question}; this cannot be undone. Go on?", err=True)
-    except typer.Abort as aborted:
-        if isinstance(aborted.__context__, EOFError):
-            raise InputError(
-                f"to {question} takes an answer, and there is none", remedy="pass --yes"
-            ) from aborted
-        raise
-    if not agreed:
+    typer.echo(f"{question}; this cannot be undone. Go on? [y/N] ", err=True, nl=False)
+    answer = sys.stdin.readline()
+    if not answer:
+        typer.echo(err=True)
+        raise InputError(f"to {question} takes an answer, and there is none", remedy="pass --yes")
+    if answer.strip().lower() not in {"y", "yes"}:
         raise typer.Exit(EXIT_NO)
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vultus.gallery import Gallery, NewSample
     from vultus.pipeline import Recognizer
 
-__all__ = ["enroll_tree", "join_group", "known_people"]
+__all__ = ["Tree", "enroll_tree", "join_group", "known_people"]
 
 
 class Known(NamedTuple):
@@ -64,8 +64,8 @@ def known_people(
 
     if os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises for some names
         with MemoryGallery() as gallery:
-            failed = enroll_tree(Path(source), found, gallery, jobs=jobs, shown=shown)
-            yield Known(gallery, failed)
+            tree = enroll_tree(Path(source), found, gallery, jobs=jobs, shown=shown)
+            yield Known(gallery, tree.failed)
     else:
         with open_gallery(source, create=False) as gallery:
             if len(gallery) == 0:
@@ -73,6 +73,20 @@ def known_people(
             if gallery.space is not None:
                 check_space(gallery.space, found.embedder.space)
             yield Known(gallery, 0)
+
+
+class Tree(NamedTuple):
+    """What became of the pictures of a folder of people.
+
+    Attributes:
+        enrolled: How many are new in the gallery.
+        known: How many it held already.
+        failed: How many could not be used.
+    """
+
+    enrolled: int
+    known: int
+    failed: int
 
 
 def enroll_tree(
@@ -83,8 +97,12 @@ def enroll_tree(
     jobs: int,
     shown: bool,
     group: str | None = None,
-) -> int:
-    """Enrol everybody, into a group if wanted; returns how many pictures could not be used."""
+) -> Tree:
+    """Enrol everybody, into a group if wanted.
+
+    Raises:
+        EmptyGalleryError: Nobody is in the gallery then.
+    """
     from vultus.pipeline import largest_face
     from vultus.runtime import ordered_map
     from vultus.sources import people_tree
@@ -103,7 +121,7 @@ def enroll_tree(
         except VultusError as error:  # also a folder's name that no person can have
             return name, path, 0, error
 
-    failed = 0
+    enrolled = known = failed = 0
     results = ordered_map(one, pairs, jobs)
     with with_progress(results, len(pairs), "enrolling", shown=shown) as counted:
         for name, path, faces, sample in counted:
@@ -115,17 +133,19 @@ def enroll_tree(
                 warn(f"{name}: {path} shows {faces} faces; the largest is taken")
             try:
                 gallery.add_many([sample])
-                if group is not None:
-                    join_group(gallery, name, group)
+                enrolled += 1
             except DuplicateSampleError:
                 warn(f"{name}: {path} is the same picture as another; it is left out")
+                known += 1
+            if group is not None:
+                join_group(gallery, name, group)
     if len(gallery) == 0:
         raise EmptyGalleryError(
             f"no picture in {root} could be enrolled",
             remedy="see the warnings above; each person needs one picture with a clear face",
             path=str(root),
         )
-    return failed
+    return Tree(enrolled, known, failed)
 
 
 def join_group(gallery: Gallery, person: str, group: str) -> None:

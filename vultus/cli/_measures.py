@@ -1,4 +1,4 @@
-"""What ``vultus detect`` tells of a face besides where it is: landmarks, pose, quality, the gate."""
+"""What ``vultus detect`` tells of a face that was found: landmarks, pose, quality, the gate."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vultus.types import DenseLandmarks, Face, GateResult, LandmarkScheme, Pose, Quality
 
 __all__ = ["Asked", "Measured", "Measures", "Points", "measured_object"]
+
 
 class Points(StrEnum):
     """How many landmarks are asked for."""

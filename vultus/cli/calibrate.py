@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vultus.cli._embedded import EmbeddedPeople, embedded_people
+from vultus.cli._faces import faces_of
 from vultus.cli._gallery import opened
 from vultus.cli._options import Embedder, Jobs, Json, MinFace, Mirror
 from vultus.cli._output import EXIT_SOME_FAILED, out, print_json, safe
@@ -56,10 +57,13 @@ def calibrate(
     """
     from vultus.evaluate.calibrate import calibrate as measure
 
-    if Path(source).is_dir():
+    _check_face(face)
+    if os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises for some names
         found = _of_folder(
             Path(source), pairs, embedder, min_face, face, mirror=mirror, jobs=jobs, shown=not json
         )
+    elif pairs is not None:
+        raise typer.BadParameter("--pairs names pictures of a folder; a gallery keeps none")
     else:
         found = _of_gallery(source)
     text = data or f"{source}: every pair of {len(found.people):,} pictures"
@@ -72,6 +76,11 @@ def calibrate(
     _tell(made, target, found.failed, json=json)
     if found.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
+
+
+def _check_face(face: str) -> None:
+    if face not in ("largest", "center"):
+        raise typer.BadParameter(f"--face must be largest or center, got {face!r}")
 
 
 def _of_folder(
@@ -88,8 +97,6 @@ def _of_folder(
     from vultus.evaluate.embeddings import EmbedOptions
     from vultus.sources import people_tree
 
-    if face not in ("largest", "center"):
-        raise typer.BadParameter(f"must be largest or center, got {face!r}")
     named = [(person, path) for person, paths in people_tree(folder) for path in paths]
     if pairs is not None:
         wanted = _listed(pairs, folder)
@@ -118,13 +125,11 @@ def _of_gallery(name: str) -> EmbeddedPeople:
     with opened(name) as gallery:
         if gallery.space is None:
             raise EmptyGalleryError(f"nobody is enrolled in {name}")
-        after = 0
-        while page := gallery.samples(after=after):
-            for sample in page:
+        space = gallery.space
+        for sample in faces_of(gallery):
+            if space.id in sample.spaces:  # else it waits for `vultus gallery migrate`
                 vectors.append(gallery.embedding(sample.number).vector)
                 people.append(sample.person)
-            after = page[-1].number
-        space = gallery.space
     if not vectors:
         raise EmptyGalleryError(f"nobody is enrolled in {name}")
     return EmbeddedPeople(np.stack(vectors), people, [], space, 0)

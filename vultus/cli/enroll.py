@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from pathlib import Path
 from typing import Annotated
 
@@ -48,6 +47,10 @@ def enroll(
     group: Annotated[
         str | None, typer.Option("--group", help="The group they join, made if absent.")
     ] = None,
+    only_in: Annotated[
+        str | None,
+        typer.Option("--only-in", help="These faces count in this group alone; made if absent."),
+    ] = None,
     gate: Gate = "off",
     keep_crop: KeepCrop = False,
     min_face: MinFace = 40.0,
@@ -81,28 +84,27 @@ def enroll(
             error: VultusError | None = None
             samples: list[int] = []
             try:
-                samples = found.enroll(opened, name, path, largest=largest)
+                sample = found.sample(name, path, largest=largest, group=only_in)
+                samples = opened.add_many([sample])
             except HOPELESS:
                 raise
             except VultusError as refused:
                 error = refused
                 failed += 1
             if json:
-                sample = samples[0] if samples else None
                 print_json(
                     {
                         "image": str(path),
                         "name": name,
-                        "sample": sample,
+                        "sample": samples[0] if samples else None,
                         "error": error_object(error),
                     }
                 )
             elif error:
                 fail(error)
         if group is not None and failed < len(paths):
-            join_group(opened, unicodedata.normalize("NFC", name.strip()), group)
-        known = unicodedata.normalize("NFC", name.strip())
-        count = next((p.samples for p in opened.people() if p.id == known), 0)
+            join_group(opened, name, group)
+        count = opened.person(name).samples if name in opened else 0
     if not json:
         out.print(
             f"[bold]{safe(name)}[/]: {len(paths) - failed} of {len(paths)} pictures enrolled, "

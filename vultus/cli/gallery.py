@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from vultus.cli._carry import copy, export, import_
 from vultus.cli._gallery import (
+    AfterNumber,
     GalleryName,
-    Sure,
-    confirm,
+    Limit,
+    counted,
     counting,
-    done,
     opened,
+    paged,
     plain,
     show_rows,
+    when,
 )
-from vultus.cli._options import (
-    Embedder,
-    Jobs,
-    Json,
-    MinFace,
-    Mirror,
-    crop_key,
-    job_count,
-    recognizer,
-)
-from vultus.cli._output import EXIT_NO, EXIT_SOME_FAILED, out, print_json, safe, warn
-from vultus.errors import GalleryError
+from vultus.cli._options import AnyTurn, DetectorName, Groups, Json, MinFace, recognizer
+from vultus.cli._output import EXIT_NO, face_object, out, print_json, safe
+from vultus.cli._spaces import activate_space, drop_space, list_pending, migrate
+from vultus.errors import EmptyGalleryError, NoFaceError
 
 if TYPE_CHECKING:
-    from vultus.gallery import Gallery, GalleryInfo
-    from vultus.types import EmbeddingSpace
+    from vultus.gallery import GalleryInfo
+    from vultus.types import Face, Match
 
 __all__ = ["app"]
 
@@ -41,8 +36,6 @@ app = typer.Typer(
     help="Whole galleries: info, verify, audit, copy, export, import, change the model.",
     no_args_is_help=True,
 )
-
-SpaceId = Annotated[str, typer.Argument(metavar="SPACE", help="Id of a space, or its beginning.")]
 
 
 @app.command("info")
@@ -59,11 +52,20 @@ def info(gallery: GalleryName, json: Json = False) -> None:
 def _print_info(known: GalleryInfo) -> None:
     search = known.search
     parameters = ", ".join(f"{key} {value}" for key, value in search.parameters.items())
-    out.print(f"[bold]{safe(known.location)}[/] [dim]{known.backend}, schema {known.schema}[/]")
-    out.print(f"{known.people:,} people, {known.samples:,} faces, {known.groups:,} groups")
+    out.print(
+        f"[bold]{safe(known.location)}[/]  [dim]{known.backend}, schema {known.schema}[/]",
+        soft_wrap=True,
+    )
+    people = counted(known.people, "person", "people")
+    faces, groups = (
+        counted(known.samples, "face", "faces"),
+        counted(known.groups, "group", "groups"),
+    )
+    out.print(f"{people}, {faces}, {groups}")
     for space in known.spaces:
         mark = "active" if space.active else "kept"
-        out.print(f"[dim]space[/] {safe(space.space.id)}: {space.samples:,} faces, {mark}")
+        held = counted(space.samples, "face", "faces")
+        out.print(f"[dim]space[/] {safe(space.space.id)}: {held}, {mark}", soft_wrap=True)
     recall = "" if search.recall is None else f", recall {search.recall:.4f}"
     out.print(
         f"[dim]search[/] {search.kind}: {safe(search.why)}{recall}"
@@ -74,15 +76,17 @@ def _print_info(known: GalleryInfo) -> None:
 
 @app.command("verify")
 def verify(gallery: GalleryName, json: Json = False) -> None:
-    """Examine everything stored, the audit log and what erasure left; exit code 1 if unsound."""
+    """Examine all that is stored, the audit log, what erasure left; exit code 1 if not sound."""
     with opened(gallery) as found:
         findings = found.verify()
     if json:
         print_json({"sound": not findings, "findings": plain(findings)})
     elif not findings:
-        out.print("[green]sound[/]: records, references, vectors, audit log, index; no residue")
-    for finding in findings if not json else []:
-        out.print(f"[bold red]{safe(finding.code)}[/] {safe(finding.message)}", soft_wrap=True)
+        out.print("[green]sound[/]: records, vectors, audit log, index; nothing erased is left")
+    else:
+        out.print(f"[bold red]not sound[/]: {counted(len(findings), 'finding', 'findings')}")
+        for finding in findings:
+            out.print(f"  [red]{safe(finding.code)}[/]: {safe(finding.message)}", soft_wrap=True)
     if findings:
         raise typer.Exit(EXIT_NO)
 
@@ -93,160 +97,137 @@ def audit(
     person: Annotated[
         str | None, typer.Option(help="Only about this person, also one who was erased.")
     ] = None,
-    after: Annotated[int, typer.Option(min=0, help="Begin after this entry.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 1000,
+    after: AfterNumber = 0,
+    limit: Limit = None,
     json: Json = False,
 ) -> None:
     """Show who changed what and when, oldest first; `verify` proves that nothing is missing."""
     with opened(gallery) as found:
-        entries = found.audit(person=person, after=after, limit=limit)
-    show_rows(
-        entries,
-        ("no.", "at", "who", "what", "whom", "detail"),
-        lambda e: (
-            e.number,
-            e.at,
-            e.actor,
-            e.action,
-            e.subject and e.subject[:12],
-            ", ".join(f"{key} {value}" for key, value in e.detail.items()),
-        ),
-        json=json,
-        none="no entries",
-    )
-
-
-@app.command("copy")
-def copy(
-    source: Annotated[str, typer.Argument(metavar="FROM", help="The gallery to copy.")],
-    target: Annotated[str, typer.Argument(metavar="TO", help="An empty gallery, made if absent.")],
-    json: Json = False,
-) -> None:
-    """Copy a gallery with everything in it, to another file or another kind of database."""
-    from vultus.gallery.copy import copy_gallery
-
-    with (
-        opened(source) as old,
-        opened(target, create=True) as new,
-        counting("copying", shown=not json) as tell,
-    ):
-        copied = copy_gallery(old, new, tell)
-        known = new.info()
-    done(
-        f"{known.people:,} people and {known.samples:,} faces copied to {known.location}",
-        json=json,
-        people=known.people,
-        samples=known.samples,
-        copied=copied,
-    )
-
-
-@app.command("export")
-def export(
-    gallery: GalleryName,
-    out_path: Annotated[
-        Path, typer.Argument(metavar="OUT", help="An archive such as people.vultus.zip.")
-    ],
-    crops: Annotated[
-        bool,
-        typer.Option("--crops", help="Write the kept crops into a folder per person instead."),
-    ] = False,
-    json: Json = False,
-) -> None:
-    """Write a gallery into one archive with checksums; it holds biometric data: keep it safe."""
-    with opened(gallery) as found, counting("writing", shown=not json) as tell:
-        if crops:
-            written = _export_crops(found, out_path)
-            done(f"{written} faces written to {out_path}", json=json, path=out_path, faces=written)
-            return
-        from vultus.gallery.archive import write_archive
-
-        counts = write_archive(found, out_path, tell)
-    done(
-        f"{counts['PersonRecord']:,} people and {counts['SampleRecord']:,} faces in {out_path}",
-        json=json,
-        path=str(out_path),
-        people=counts["PersonRecord"],
-        samples=counts["SampleRecord"],
-    )
-
-
-def _export_crops(found: Gallery, folder: Path) -> int:
-    """Every kept crop as ``folder/PERSON/NUMBER.png``; samples without one cannot be written."""
-    from vultus.draw import write_image
-    from vultus.gallery.crops import unpack_crop
-
-    key, written, lacking, after = crop_key(), 0, 0, 0
-    while page := found.samples(after=after):
-        for sample in page:
-            crop = found.crop(sample.number)
-            if crop is None:
-                lacking += 1
-                continue
-            place = folder / _folder_name(sample.person)
-            place.mkdir(parents=True, exist_ok=True)
-            picture = unpack_crop(crop, key).frame.image
-            write_image(picture, place / f"{sample.number}.png")
-            written += 1
-        after = page[-1].number
-    if lacking:
-        warn(f"{lacking} faces keep no crop and are not in the folder")
-    return written
-
-
-def _folder_name(person: str) -> str:
-    """An id as the name of a folder, on every system."""
-    kept = "".join(c if c.isalnum() or c in " -_.@" else "_" for c in person).strip(" .")
-    return kept or "_"
-
-
-@app.command("import")
-def import_(
-    gallery: GalleryName,
-    source: Annotated[
-        Path, typer.Argument(metavar="FROM", help="An archive, or a folder with a folder each.")
-    ],
-    group: Annotated[
-        str | None, typer.Option(help="People of a folder join this group, made if absent.")
-    ] = None,
-    min_face: MinFace = 40.0,
-    embedder: Embedder = "dlib-resnet-v1",
-    mirror: Mirror = True,
-    jobs: Jobs = 0,
-    json: Json = False,
-) -> None:
-    """Bring an archive into an empty gallery, or enrol a folder of people into any."""
-    if not source.is_dir():
-        from vultus.gallery.archive import read_archive
-
-        with opened(gallery, create=True) as found, counting("reading", shown=not json) as tell:
-            read_archive(source, found, tell)
-            known = found.info()
-        done(
-            f"{known.people:,} people and {known.samples:,} faces in {known.location}",
+        show_rows(
+            paged(
+                lambda a, n: found.audit(person=person, after=a, limit=n),
+                lambda entry: entry.number,
+                after,
+                limit,
+            ),
+            ("no.", "at", "who", "what", "whom", "detail"),
+            lambda e: (
+                e.number,
+                when(e.at),
+                e.actor,
+                e.action,
+                e.subject and e.subject[:12],
+                ", ".join(f"{key} {_detail(value)}" for key, value in e.detail.items()),
+            ),
             json=json,
-            people=known.people,
-            samples=known.samples,
-            failed=0,
+            none="no entries",
         )
-        return
-    from vultus.cli._known import enroll_tree
 
-    workers = job_count([source], jobs)
-    made = recognizer(min_face=min_face, embedder=embedder, mirror=mirror, jobs=workers)
-    with opened(gallery, create=True) as found:
-        failed = enroll_tree(source, made, found, jobs=workers, shown=not json, group=group)
-        known = found.info()
-    done(
-        f"{known.people:,} people and {known.samples:,} faces in {known.location}, "
-        f"{failed} pictures left out",
-        json=json,
-        people=known.people,
-        samples=known.samples,
-        failed=failed,
+
+def _detail(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value))
+    return str(value)
+
+
+@app.command("search")
+def search(
+    gallery: GalleryName,
+    photo: Annotated[
+        Path | None, typer.Argument(help="A picture; each of its faces is searched.")
+    ] = None,
+    face: Annotated[
+        int | None, typer.Option("--face", help="Search an enrolled face, by its number, instead.")
+    ] = None,
+    k: Annotated[int, typer.Option("--k", "-k", min=1, help="At most so many people.")] = 5,
+    group: Groups = None,
+    min_similarity: Annotated[
+        float | None,
+        typer.Option("--min-similarity", help="Only people at least so similar: a cosine."),
+    ] = None,
+    template: Annotated[
+        str,
+        typer.Option(help="best: each person's best face; fused: the mean of their faces."),
+    ] = "best",
+    min_face: MinFace = 40.0,
+    any_turn: AnyTurn = False,
+    detector: DetectorName = "mtcnn",
+    json: Json = False,
+) -> None:
+    """List the people most like a face; who it is, is decided by `vultus identify`."""
+    if (photo is None) == (face is None):
+        raise typer.BadParameter("name a picture, or an enrolled face with --face")
+    how = _template(template)
+    with opened(gallery) as found:
+        if found.space is None:
+            raise EmptyGalleryError(f"nobody is enrolled in {gallery}", path=gallery)
+        faces: list[Face | None] = [None]
+        if photo is None:
+            embeddings = [found.embedding(face or 0)]
+        else:
+            recognize = recognizer(
+                min_face=min_face,
+                detector=detector,
+                embedder=found.space.model,
+                mirror=found.space.preprocessing.endswith("+mirror"),
+            )
+            seen = recognize.detect(photo, any_turn=any_turn)
+            if not seen:
+                raise NoFaceError(f"{photo} must show a face, none was found", path=str(photo))
+            faces, embeddings = [*seen], recognize.embed(seen)
+        answers = found.search_many(
+            embeddings, k, groups=group, min_similarity=min_similarity, template=how
+        )
+    for shown, matches in zip(faces, answers, strict=True):
+        _tell_matches(shown, photo if face is None else face, matches, json=json)
+
+
+def _template(name: str) -> Literal["best", "fused"]:
+    if name == "best":
+        return "best"
+    if name != "fused":
+        raise typer.BadParameter(f"--template must be best or fused, got {name!r}")
+    return "fused"
+
+
+def _tell_matches(
+    shown: Face | None, of: Path | int | None, matches: list[Match], *, json: bool
+) -> None:
+    if json:
+        found = [
+            {
+                "person": match.person,
+                "name": match.name,
+                "similarity": round(match.similarity, 6),
+                "face": match.sample,
+            }
+            for match in matches
+        ]
+        about = {"face": of} if shown is None else {"image": str(of), **face_object(shown)}
+        print_json({**about, "matches": found})
+        return
+    if shown is None:
+        out.print(f"[bold]face {of}[/]")
+    else:
+        x, y = (round(value) for value in shown.box.xyxy[:2])
+        out.print(f"[bold]{safe(of)}[/]  face at ({x}, {y})", soft_wrap=True)
+    show_rows(
+        matches,
+        ("similarity", "person", "name", "face"),
+        lambda match: (
+            f"{match.similarity:.4f}",
+            match.person,
+            None if match.name == match.person else match.name,
+            match.sample,
+        ),
+        json=False,
+        none="nobody so similar",
     )
-    if failed:
-        raise typer.Exit(EXIT_SOME_FAILED)
+
+
+app.command("copy")(copy)
+app.command("export")(export)
+app.command("import")(import_)
 
 
 @app.command("optimise")
@@ -269,79 +250,7 @@ def key() -> None:
     typer.echo(new_key())
 
 
-# -- another model --------------------------------------------------------------------------------
-
-
-@app.command("migrate")
-def migrate(
-    gallery: GalleryName,
-    to: Annotated[str, typer.Option("--to", help="Model that shall tell the faces apart.")],
-    mirror: Mirror = True,
-    activate: Annotated[
-        bool, typer.Option("--activate/--no-activate", help="Switch over when all is done.")
-    ] = True,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Switch although faces without crops lack.")
-    ] = False,
-    json: Json = False,
-) -> None:
-    """Embed every face anew for another model, from the kept crops; goes on where it stopped."""
-    from vultus.upgrade import embed_anew
-
-    embedder = recognizer(embedder=to, mirror=mirror, threshold="0").embedder
-    with opened(gallery) as found, counting("embedding", shown=not json) as tell:
-        report = embed_anew(found, embedder, crop_key(), tell)
-        switched = activate and (report.complete or allow_missing)
-        if switched:
-            found.activate(report.space, allow_missing=allow_missing)
-    lacking = len(report.without_crop)
-    if lacking:
-        warn(f"{lacking} faces keep no crop: enrol them again, or switch with --allow-missing")
-    done(
-        f"{report.embedded:,} faces embedded for {report.space.id}; "
-        f"{'it is active now' if switched else 'not switched over'}",
-        json=json,
-        space=report.space,
-        embedded=report.embedded,
-        without_crop=list(report.without_crop),
-        active=switched,
-    )
-    if activate and not switched:
-        raise typer.Exit(EXIT_SOME_FAILED)
-
-
-@app.command("activate")
-def activate_space(
-    gallery: GalleryName,
-    space: SpaceId,
-    allow_missing: Annotated[
-        bool, typer.Option("--allow-missing", help="Although faces lack an embedding there.")
-    ] = False,
-    json: Json = False,
-) -> None:
-    """Search in another space the gallery keeps: switch over, or back."""
-    with opened(gallery) as found:
-        chosen = _space(found, space)
-        found.activate(chosen, allow_missing=allow_missing)
-    done(f"{chosen.id} is active now", json=json, space=chosen)
-
-
-@app.command("drop-space")
-def drop_space(gallery: GalleryName, space: SpaceId, yes: Sure = False, json: Json = False) -> None:
-    """Erase a space that is not active, with all its embeddings."""
-    with opened(gallery) as found:
-        chosen = _space(found, space)
-        confirm(f"erase all embeddings of {chosen.id}", sure=yes)
-        gone = found.drop_space(chosen)
-    done(f"{gone:,} embeddings of {chosen.id} erased", json=json, space=chosen, embeddings=gone)
-
-
-def _space(found: Gallery, wanted: str) -> EmbeddingSpace:
-    spaces = [entry.space for entry in found.spaces()]
-    fitting = [space for space in spaces if space.id.startswith(wanted)]
-    if len(fitting) != 1:
-        raise GalleryError(
-            f"{wanted!r} must name one space of this gallery, it names {len(fitting)}",
-            remedy=f"the gallery keeps {', '.join(space.id for space in spaces) or 'none'}",
-        )
-    return fitting[0]
+app.command("migrate")(migrate)
+app.command("pending")(list_pending)
+app.command("activate")(activate_space)
+app.command("drop-space")(drop_space)

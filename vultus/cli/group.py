@@ -91,7 +91,12 @@ def list_members(
         show_rows(
             _members(found, group, after, limit),
             ("person", "name", "faces", "info"),
-            lambda row: row.values(),
+            lambda row: (
+                row["person"],
+                None if row["name"] == row["person"] else row["name"],
+                row["samples"],
+                row["info"],
+            ),
             json=json,
             none="nobody is in this group",
         )

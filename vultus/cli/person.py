@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vultus.cli._faces import (
+    faces_of,
+    list_faces,
+    move_faces,
+    remove_faces,
+    replace_faces,
+    show_face,
+    show_faces,
+)
 from vultus.cli._gallery import (
     After,
-    AfterNumber,
     FaceNumbers,
     GalleryName,
     GroupName,
@@ -25,24 +32,11 @@ from vultus.cli._gallery import (
     show_rows,
     when,
 )
-from vultus.cli._options import (
-    DetectorName,
-    Embedder,
-    Gate,
-    Json,
-    KeepCrop,
-    MinFace,
-    Mirror,
-    crop_key,
-    recognizer,
-)
+from vultus.cli._options import Json
 from vultus.cli._output import out, print_json, safe
-from vultus.errors import GalleryError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from vultus.gallery import Gallery, Sample
+    from vultus.gallery import Gallery
 
 __all__ = ["app"]
 
@@ -90,7 +84,7 @@ def show_person(gallery: GalleryName, person: PersonId, json: Json = False) -> N
     with opened(gallery) as found:
         known = found.person(person)
         memberships = found.memberships(person=person)
-        faces = _faces(found, person, None, 0, None)
+        faces = faces_of(found, person=person)
         if json:
             about = {**plain(known), "memberships": plain(memberships)}
             print_json({**about, "faces": plain(list(faces))})
@@ -102,37 +96,7 @@ def show_person(gallery: GalleryName, person: PersonId, json: Json = False) -> N
         for membership in memberships:
             info = f": {safe(membership.info)}" if membership.info else ""
             out.print(f"[dim]in[/] {safe(membership.group)}{info}", soft_wrap=True)
-        _show_faces(faces, json=False, whose=False)
-
-
-def _faces(
-    found: Gallery, person: str | None, group: str | None, after: int, limit: int | None
-) -> Iterator[Sample]:
-    return paged(
-        lambda a, n: found.samples(person=person, group=group, after=a, limit=n),
-        lambda sample: sample.number,
-        after,
-        limit,
-    )
-
-
-def _show_faces(faces: Iterator[Sample], *, json: bool, whose: bool) -> None:
-    columns = ("face", "person", "only in", "quality", "crop", "source", "since")
-    show_rows(
-        faces,
-        [column for column in columns if whose or column != "person"],
-        lambda s: (
-            s.number,
-            *([s.person] if whose else []),
-            s.group,
-            None if not s.quality or "score" not in s.quality else f"{s.quality['score']:.2f}",
-            "kept" if s.has_crop else None,
-            s.source,
-            when(s.created_at),
-        ),
-        json=json,
-        none="no faces",
-    )
+        show_faces(faces, json=False, whose=False)
 
 
 @app.command("put")
@@ -228,7 +192,8 @@ def join_group(
         known, joined = found.person(person), found.group(group)
         if info is not None or joined.name not in known.groups:
             found.join(person, group, info or "")
-    _tell_membership(gallery, known.id, joined.name, "is in", json=json)
+        kept = _info(found, known.id, joined.name)
+    _tell_membership(known.id, joined.name, kept, json=json)
 
 
 @app.command("note")
@@ -243,13 +208,16 @@ def note_membership(
     with opened(gallery) as found:
         found.set_info(person, group, info)
         known, joined = found.person(person), found.group(group)
-    _tell_membership(gallery, known.id, joined.name, "is in", json=json)
+        kept = _info(found, known.id, joined.name)
+    _tell_membership(known.id, joined.name, kept, json=json)
 
 
-def _tell_membership(gallery: str, person: str, group: str, what: str, *, json: bool) -> None:
-    with opened(gallery) as found:
-        info = next((m.info for m in found.memberships(person=person) if m.group == group), "")
-    said = f"{person} {what} {group}{f': {info}' if info else ''}"
+def _info(found: Gallery, person: str, group: str) -> str:
+    return next((m.info for m in found.memberships(person=person) if m.group == group), "")
+
+
+def _tell_membership(person: str, group: str, info: str, *, json: bool) -> None:
+    said = f"{person} is in {group}{f': {info}' if info else ''}"
     done(said, json=json, person=person, group=group, info=info)
 
 
@@ -312,160 +280,8 @@ def move_person(
     )
 
 
-# -- faces ----------------------------------------------------------------------------------------
-
-
-@app.command("faces")
-def list_faces(
-    gallery: GalleryName,
-    person: Annotated[str | None, typer.Option(help="Only faces of this person.")] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Only faces that count in a search of this group.")
-    ] = None,
-    after: AfterNumber = 0,
-    limit: Limit = None,
-    json: Json = False,
-) -> None:
-    """List faces, in the order of their numbers."""
-    with opened(gallery) as found:
-        _show_faces(_faces(found, person, group, after, limit), json=json, whose=True)
-
-
-@app.command("face")
-def show_face(
-    gallery: GalleryName,
-    number: Annotated[int, typer.Argument(metavar="FACE", help="Number of the face.")],
-    vectors: Annotated[
-        bool, typer.Option("--vectors", help="With --json: its embeddings too.")
-    ] = False,
-    crop: Annotated[
-        Path | None,
-        typer.Option("--crop", help="Write its kept picture here; takes VULTUS_GALLERY_KEY."),
-    ] = None,
-    json: Json = False,
-) -> None:
-    """Show one face: whose it is, where it came from, how good it is."""
-    with opened(gallery) as found:
-        sample = found.sample(number)
-        if crop is not None:
-            _write_crop(found, number, crop)
-        embeddings = _embeddings(found, sample) if vectors else []
-    if json:
-        print_json({**plain(sample), **({"embeddings": embeddings} if vectors else {})})
-        return
-    out.print(f"[bold]face {sample.number}[/] of {safe(sample.person)}", soft_wrap=True)
-    facts = {
-        "source": sample.source,
-        "only in": sample.group,
-        "since": when(sample.created_at),
-        "crop": "kept" if sample.has_crop else None,
-        "quality": ", ".join(f"{key} {value:g}" for key, value in (sample.quality or {}).items()),
-        "spaces": ", ".join(sample.spaces),
-        "digest": sample.source_digest,
-    }
-    for name, value in facts.items():
-        if value:
-            out.print(f"[dim]{name}[/] {safe(value)}", soft_wrap=True)
-
-
-def _embeddings(found: Gallery, sample: Sample) -> list[dict[str, object]]:
-    spaces = [entry.space for entry in found.spaces() if entry.space.id in sample.spaces]
-    return [
-        {"space": space.id, "vector": found.embedding(sample.number, space).vector.tolist()}
-        for space in spaces
-    ]
-
-
-def _write_crop(found: Gallery, number: int, path: Path) -> None:
-    from vultus.draw import write_image
-    from vultus.gallery.crops import unpack_crop
-
-    sealed = found.crop(number)
-    if sealed is None:
-        raise GalleryError(
-            f"face {number} keeps no crop", remedy="enrol with --keep-crop to keep crops"
-        )
-    write_image(unpack_crop(sealed, crop_key()).frame.image, path)
-
-
-@app.command("replace-faces")
-def replace_faces(
-    gallery: GalleryName,
-    person: PersonId,
-    photos: Annotated[
-        list[Path], typer.Argument(metavar="PHOTO…", help="Pictures, folders or patterns.")
-    ],
-    group: Annotated[
-        str | None,
-        typer.Option(help="Replace only the faces that count in this group alone, by such."),
-    ] = None,
-    largest: Annotated[
-        bool, typer.Option("--largest", help="Take the largest of several faces.")
-    ] = False,
-    gate: Gate = "off",
-    keep_crop: KeepCrop = False,
-    min_face: MinFace = 40.0,
-    detector: DetectorName = "mtcnn",
-    embedder: Embedder = "dlib-resnet-v1",
-    mirror: Mirror = True,
-    yes: Sure = False,
-    json: Json = False,
-) -> None:
-    """Erase a person's faces and enrol others instead, all in one change, or none."""
-    from vultus.sources import expand
-
-    made = recognizer(
-        min_face=min_face,
-        embedder=embedder,
-        mirror=mirror,
-        detector=detector,
-        gate=gate,
-        keep_crop=keep_crop,
-    )
-    with opened(gallery) as found:
-        known = found.person(person)
-        items = [
-            made.sample(known.id, path, largest=largest, group=group) for path in expand(photos)
-        ]
-        where = f" that count in {group} alone" if group else ""
-        confirm(f"erase the faces of {known.id}{where}", sure=yes)
-        numbers = found.replace(known.id, items, group=group)
-        known = found.person(person)
-    faces = counted(len(numbers), "face", "faces")
-    done(
-        f"{known.id}: {faces} enrolled instead, {known.samples} in the gallery {gallery}",
-        json=json,
-        person=known,
-        faces=numbers,
-    )
-
-
-@app.command("move-faces")
-def move_faces(
-    gallery: GalleryName,
-    person: Annotated[str, typer.Argument(help="Id of the person whose faces they are.")],
-    faces: FaceNumbers,
-    json: Json = False,
-) -> None:
-    """Give faces to another person: corrects a wrong name."""
-    with opened(gallery) as found:
-        moved = found.move_samples(faces, person)
-        known = found.person(person)
-    faces_moved = counted(moved, "face", "faces")
-    done(f"{known.id}: {faces_moved} taken over", json=json, person=known, samples=moved)
-
-
-@app.command("remove-faces")
-def remove_faces(
-    gallery: GalleryName,
-    faces: FaceNumbers,
-    yes: Sure = False,
-    json: Json = False,
-) -> None:
-    """Erase single faces; the people stay."""
-    with opened(gallery) as found:
-        for number in faces:
-            found.sample(number)
-        confirm(f"erase {counted(len(set(faces)), 'face', 'faces')}", sure=yes)
-        gone = found.remove_samples(faces)
-    done(f"{counted(gone, 'face', 'faces')} erased", json=json, samples=gone)
+app.command("faces")(list_faces)
+app.command("face")(show_face)
+app.command("replace-faces")(replace_faces)
+app.command("move-faces")(move_faces)
+app.command("remove-faces")(remove_faces)

@@ -31,7 +31,8 @@ _SMALLEST_SIDE_PX = 320  # of the last look: see above
 _LARGE_PX = 256.0
 _STEP = 6.4  # the longest way between two looks: 256 px become 40
 # Parts of a face that a network took for faces had at least 0.3 of its side (YuNet and RetinaFace,
-# the crops above); what is smaller may be somebody who stands before it.
+# the crops above) and scored less than the whole; what is smaller may be somebody before it, and
+# what scores more is not put aside for a doubtful large face.
 _PART_SIDE = 0.25
 _PART_INSIDE = 0.5
 
@@ -190,6 +191,7 @@ def _best(seen: _Seen, scales: NDArray[np.float64], limit: float) -> NDArray[np.
         inside = np.clip(shared, 0, None).prod(axis=1)
         inside /= (seen.boxes[:, 2:] - seen.boxes[:, :2]).prod(axis=1)
         part = (seen.levels < seen.levels[i]) & (inside > _PART_INSIDE)
-        alive &= ~(part & (side > _PART_SIDE * side[i]))
+        part &= (side > _PART_SIDE * side[i]) & (seen.scores <= seen.scores[i])
+        alive &= ~part
     rows = np.flatnonzero(alive)
     return rows[nms_iou(seen.boxes[rows], seen.scores[rows], limit)]

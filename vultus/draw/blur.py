@@ -102,7 +102,9 @@ def _region(image: Image, box: Box, margin: float) -> tuple[slice, slice]:
 def _coarse(part: Image, cells: int, style: HidingStyle) -> Image:
     """The mean colours of a region's cells, as squares or smoothly joined."""
     high, wide = part.shape[:2]
-    grid = cv2.resize(part, (min(cells, wide), min(cells, high)), interpolation=cv2.INTER_AREA)
+    # Cells of at least two pixels: of a tiny face, too, something must go.
+    size_wh = (max(1, min(cells, wide // 2)), max(1, min(cells, high // 2)))
+    grid = cv2.resize(part, size_wh, interpolation=cv2.INTER_AREA)
     way = cv2.INTER_NEAREST if style == "pixelate" else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(grid, (wide, high), interpolation=way), np.uint8)
 

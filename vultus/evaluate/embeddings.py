@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +45,7 @@ __all__ = [
     "EmbeddedPictures",
     "Failure",
     "Progress",
+    "Source",
     "central_face",
     "embed_pictures",
 ]
@@ -147,6 +149,24 @@ class EmbeddedPictures:
             EmbeddingSpace(space, "", rows.shape[1], ""),
             0,
             0.0,
+        )
+
+    def take(self, rows: Sequence[int]) -> EmbeddedPictures:
+        """Some of the pictures, in the order of `rows`."""
+        at = np.asarray(rows, np.intp)
+        told = {failure.index: failure for failure in self.failures}
+        return dataclasses.replace(
+            self,
+            vectors=self.vectors[at],
+            found=self.found[at],
+            raw_norms=self.raw_norms[at],
+            faces=self.faces[at],
+            digests=tuple(self.digests[i] for i in at),
+            failures=tuple(
+                dataclasses.replace(told[i], index=place)
+                for place, i in enumerate(at.tolist())
+                if i in told
+            ),
         )
 
     @property

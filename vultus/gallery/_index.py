@@ -227,7 +227,7 @@ class VectorIndex:
         alive = np.flatnonzero(~self._dead[: self._rows])
         self._move(int(len(alive) * _HEADROOM), alive)
         self._dead_rows = 0
-        self._screen = Screen(self.space.dimension)
+        self._screen = self._screen.renewed()
         if self._signs is not None:
             self._signs = Signs(self.space.dimension, self._signs.plan)
 
@@ -282,7 +282,7 @@ class VectorIndex:
                 self._signs = None
             elif self._signs is None or self._signs.plan != plan:
                 self._signs = Signs(self.space.dimension, plan)
-                self._screen = Screen(self.space.dimension)
+                self._screen = self._screen.renewed()
 
 
 def _check_units(vectors: NDArray[np.float32]) -> None:

@@ -110,6 +110,10 @@ class Screen:
         """Memory taken."""
         return sum(block.nbytes for block in self._blocks)
 
+    def renewed(self) -> Screen:
+        """One without blocks, for other rows on this machine."""
+        return Screen(self.dimension, peak=self._peak)
+
     def cover(self, vectors: NDArray[np.float32]) -> tuple[Block, ...]:
         """The blocks of these rows, which later calls may only extend; none where none pay."""
         wanted = len(vectors) // BLOCK_ROWS

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -155,16 +156,40 @@ class MilvusEngine:
         with self._translated():
             self._client.drop_collection(name, timeout=self._timeout_s)
 
-    def sweep(self, name: str) -> None:
-        """Have a server rewrite its files without what was deleted; a Lite file needs none."""
-        if not self.place.lite:
-            with self._translated():
-                try:
+    def sweep(self, name: str, *, wholly: bool) -> None:
+        """Have the files rewritten without what was deleted; a server does so in its own time.
+
+        Args:
+            name: The collection.
+            wholly: Also what lies in segments still being written. A server allows that a few
+                times a minute only.
+        """
+        if self.place.lite:
+            self._sweep_file()
+            return
+        with self._translated():
+            try:
+                if wholly:
                     self._client.flush(name, timeout=self._timeout_s)
-                    self._client.compact(name, timeout=self._timeout_s)
-                except grpc.RpcError as error:
-                    if error.code() != grpc.StatusCode.UNIMPLEMENTED:
-                        raise
+                self._client.compact(name, timeout=self._timeout_s)
+            except grpc.RpcError as error:
+                if error.code() != grpc.StatusCode.UNIMPLEMENTED:  # a Lite served over the network
+                    raise
+
+    def _sweep_file(self) -> None:
+        """Rewrite a Lite file, which is one of SQLite's; what was deleted lies in its free bytes.
+
+        Milvus Lite has no call for it. Its program is a process of its own, so that a second
+        connection from here harms none of its locks.
+        """
+        try:
+            with closing(sqlite3.connect(self.place.uri, timeout=self._timeout_s)) as connection:
+                connection.isolation_level = None
+                connection.execute("VACUUM")
+        except sqlite3.Error as error:
+            raise self._error(
+                "failed", f"cannot be rewritten: {error}", "optimise the gallery later"
+            ) from error
 
     # -- rows -----------------------------------------------------------------------------------
 

@@ -71,14 +71,10 @@ def parse_milvus_url(url: str) -> MilvusPlace:
     address, _, query = url.removeprefix(SCHEME).partition("?")
     parameters, records = _parameters(query)
     netloc, _, path = address.partition("/")
+    if "@" in path:  # most likely a password with a slash; quoting any part could show it
+        raise _url_error("must have / and @ within user and password written as %2F, %40")
     credentials, _, host = netloc.rpartition("@")
     token = parameters.get("token", "") or unquote(credentials)
-    secrets = {
-        token,
-        credentials,
-        *(unquote(credentials).partition(":")[2:]),
-        *(token.partition(":")[2:]),
-    }
     lite = not host
     collection = parameters.get("collection", "") or ("" if lite else unquote(path)) or _COLLECTION
     if not _COLLECTION_NAME.fullmatch(collection):
@@ -99,8 +95,15 @@ def parse_milvus_url(url: str) -> MilvusPlace:
         location=f"{SCHEME}{host}/{path if lite else collection}",
         token=token,
         database=parameters.get("database", ""),
-        secrets=tuple(sorted(secrets - {""}, key=len, reverse=True)),
+        secrets=_secrets(credentials, token),
     )
+
+
+def _secrets(credentials: str, token: str) -> tuple[str, ...]:
+    """Both as written and as meant, whole and the password alone; longest first."""
+    found = {credentials, unquote(credentials), token}
+    found |= {text.partition(":")[2] for text in found}
+    return tuple(sorted(found - {""}, key=len, reverse=True))
 
 
 def _parameters(query: str) -> tuple[dict[str, str], str]:

@@ -46,6 +46,9 @@ class RecordsAccess(Gallery):
     def _erased(self) -> None:
         """Called after each change that erased data."""
 
+    def _tidy(self) -> None:
+        """Clear away what erasure left behind; may take long."""
+
     def _verify_store(self) -> Iterator[Finding]:
         """What is wrong with the store itself."""
         yield from ()

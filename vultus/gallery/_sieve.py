@@ -93,6 +93,7 @@ def sieve(
         few people, and more peaks are needed.
     """
     count = len(scan.queries)
+    peaks = min(peaks, scan.rows // _STRIPES + 1)  # one more than there are: everything passes
     top = np.full((count, peaks), -np.inf, dtype=np.float32)
     found = []
     for part in scan:

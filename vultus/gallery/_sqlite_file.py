@@ -293,8 +293,12 @@ class SqliteFile:
             yield self._reader
 
     @contextmanager
-    def writing(self) -> Iterator[SqliteConnection]:
+    def writing(self, patience_s: float | None = None) -> Iterator[SqliteConnection]:
         """The writing connection within a transaction, for one thread at a time.
+
+        Args:
+            patience_s: How long to wait for another process's change to end, where that is not
+                the time the file was opened with.
 
         Raises:
             GalleryFileError: The file was replaced, or may not or cannot be written.
@@ -308,8 +312,18 @@ class SqliteFile:
                 raise file_error(self.path, *_FAILURES[sqlite3.SQLITE_READONLY])
             if not self.is_unchanged():
                 raise self._replaced_error()
-            with transaction(self._writer, "IMMEDIATE"):
+            with self._patience(patience_s), transaction(self._writer, "IMMEDIATE"):
                 yield self._writer
+
+    @contextmanager
+    def _patience(self, patience_s: float | None) -> Iterator[None]:
+        if patience_s is not None and self._writer is not None:
+            self._writer.execute(f"PRAGMA busy_timeout = {patience_s * 1000:.0f}")
+        try:
+            yield
+        finally:
+            if patience_s is not None and self._writer is not None:
+                self._writer.execute(f"PRAGMA busy_timeout = {self._busy_timeout_s * 1000:.0f}")
 
     def is_unchanged(self) -> bool:
         """Whether the path still leads to the file that was opened.
@@ -358,8 +372,15 @@ class SqliteFile:
                 return False
             time.sleep(_RETRY_S)
 
-    def rewrite(self) -> None:
+    def size_bytes(self) -> int:
+        """How large the file is."""
+        return self.path.stat().st_size
+
+    def rewrite(self, patience_s: float | None = None) -> None:
         """Write the file anew, without free pages and unused bytes.
+
+        Args:
+            patience_s: As in `writing`.
 
         Raises:
             GalleryFileError: The file may not be written, others are using it, or there is no
@@ -369,7 +390,8 @@ class SqliteFile:
         with self._write_lock, _translated(self.path):
             if self._writer is None:
                 raise file_error(self.path, *_FAILURES[sqlite3.SQLITE_READONLY])
-            self._writer.execute("VACUUM")
+            with self._patience(patience_s):
+                self._writer.execute("VACUUM")
         self.empty_log()
 
     def close(self) -> None:

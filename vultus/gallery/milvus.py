@@ -13,7 +13,6 @@ import numpy as np
 
 from vultus.errors import GalleryServerError, MissingExtraError, VultusError
 from vultus.gallery._milvus_url import MilvusPlace, parse_milvus_url
-from vultus.gallery._postgres_url import SCHEMES as POSTGRES_SCHEMES
 from vultus.gallery._recall import K, NearestPeople
 from vultus.gallery._records import Change, Connection, Damage, read_space
 from vultus.gallery._records_find import group_keys
@@ -139,16 +138,16 @@ class MilvusGallery(RecordsGallery):
         try:
             self._mirror.follow()
             if erased:
-                self._sweep()
+                self._sweep(wholly=False)
         except GalleryServerError as error:
             what = "erased data stays in Milvus" if erased else "Milvus is behind the records"
             _log.warning("%s until the next search: %s", what, error)
 
-    def _sweep(self) -> None:
+    def _sweep(self, *, wholly: bool) -> None:
         with self._read() as connection:
             mark = self._mirror.mark(connection)
         if mark is not None:
-            self._engine.sweep(mark.collection)
+            self._engine.sweep(mark.collection, wholly=wholly)
 
     def close(self) -> None:
         """Let records and Milvus go; a second call does nothing."""
@@ -253,7 +252,8 @@ class MilvusGallery(RecordsGallery):
         self._mirror.follow()
         if any(self._verify_index()):
             self._mirror.rebuild()
-        self._sweep()
+        self._sweep(wholly=True)
+        self._records._tidy()
         with self._streaming() as connection:
             mark = self._mirror.mark(connection)
             if mark is None:
@@ -294,10 +294,26 @@ def _connected(place: MilvusPlace, timeout_s: float) -> MilvusEngine:
     return MilvusEngine(place, timeout_s=timeout_s)
 
 
-def _opened(records: str, *, create: bool, space: EmbeddingSpace | None) -> RecordsGallery:
-    if records.startswith(POSTGRES_SCHEMES):
-        return PostgresGallery(records, create=create, space=space)
-    return SqliteGallery(records, create=create, space=space)
+def _opened(
+    records: str, *, create: bool, space: EmbeddingSpace | None
+) -> SqliteGallery | PostgresGallery:
+    from vultus.gallery import open_gallery  # which imports this file
+
+    gallery = open_gallery(records, create=create)
+    if not isinstance(gallery, SqliteGallery | PostgresGallery):
+        gallery.close()
+        raise GalleryServerError(
+            "the records of a Milvus gallery must lie in a file or in PostgreSQL",
+            remedy="write ?records=people.db, or ?records=postgresql://…",
+            reason="address",
+        )
+    try:
+        if space is not None:
+            gallery._require_space(space)
+    except BaseException:
+        gallery.close()
+        raise
+    return gallery
 
 
 def _recall_of(plan: str | None) -> float | None:

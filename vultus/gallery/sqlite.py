@@ -103,6 +103,9 @@ class SqliteGallery(RecordsGallery):
             GalleryFileError: Others are using the file, or there is no room for a copy of it.
         """
         super().optimise()
+        self._tidy()
+
+    def _tidy(self) -> None:
         found = self._scan()
         if found is not None and (found.dirty_pages or 4 * found.free > found.pages):
             self._file.rewrite()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -129,8 +129,7 @@ def counted(label: str, *, shown: bool) -> Iterator[Callable[[int, int], None] |
 
     from vultus.evaluate.embeddings import Progress
 
-    bar: AbstractContextManager[Callable[[Progress], None] | None]
-    with (bar := progress_bar(label, shown=shown)) as tell:
+    with progress_bar(label, shown=shown) as tell:
         began = time.perf_counter()
 
         def told(done: int, total: int) -> None:

@@ -26,10 +26,7 @@ from vultus.evaluate.metrics.report import (
 )
 from vultus.evaluate.metrics.scores import Scores
 from vultus.evaluate.metrics.verification import (
-    EqualErrorRate,
-    ErrorCurve,
     OperatingPoint,
-    WeightedScores,
     accuracy,
     accuracy_threshold,
     area_under_curve,
@@ -41,6 +38,7 @@ from vultus.evaluate.metrics.verification import (
     fnmr_at_fmr,
     threshold_at_fmr,
 )
+from vultus.evaluate.metrics.weighted import EqualErrorRate, ErrorCurve, WeightedScores
 
 __all__ = [
     "FMRS",

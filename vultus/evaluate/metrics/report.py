@@ -17,12 +17,8 @@ from vultus.evaluate.metrics.bootstrap import (
     rate_of,
 )
 from vultus.evaluate.metrics.scores import Floats, Scores
-from vultus.evaluate.metrics.verification import (
-    ErrorCurve,
-    OperatingPoint,
-    WeightedScores,
-    fnmr_at_fmr,
-)
+from vultus.evaluate.metrics.verification import OperatingPoint, fnmr_at_fmr
+from vultus.evaluate.metrics.weighted import ErrorCurve, WeightedScores
 from vultus.types import Rate
 
 __all__ = ["FMRS", "OutOfReach", "VerificationReport", "verification_report"]

@@ -54,8 +54,7 @@ class IdentificationSplit:
     Attributes:
         enrolled: Pictures of the closed set's gallery.
         probes: The other pictures of people who have enough.
-        unenrolled: (n,) over `enrolled` and `probes` alike: names left out of the open set's
-            gallery.
+        unenrolled: People left out of the open set's gallery.
     """
 
     enrolled: NDArray[np.intp] = field(repr=False)
