@@ -51,6 +51,8 @@ dev: $(VENV)/.made
 bench: $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps face_recognition==1.3.0
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps facenet-pytorch==2.6.0
 	@$(BIN)/python benchmarks/run_all.py
 
 clean:

@@ -11,7 +11,10 @@ from pathlib import Path
 from common import Options
 
 HERE = Path(__file__).resolve().parent
-SUITES = ("startup", "embed", "identify", "throughput", "memory", "lfw")
+SUITES = (
+    *("startup", "embed", "identify", "throughput", "memory", "lfw"),
+    *("detect", "accuracy", "gallery"),
+)
 
 
 def main() -> int:

@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).resolve().parent / "results"
-ORDER = ("embed", "identify", "startup", "throughput", "memory", "lfw")
+ORDER = (
+    *("embed", "identify", "startup", "throughput", "memory", "lfw"),
+    *("detect", "accuracy", "gallery"),
+)
 MARK = {True: "met", False: "**missed**", None: ""}
 
 

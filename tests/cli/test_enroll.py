@@ -151,3 +151,66 @@ def test_nothing_is_kept_in_memory_only(vultus, photos: Path, monkeypatch, tmp_p
     ended = vultus("enroll", ":memory:", "A", photos / "astronaut.png")
     assert ended.code == 4
     assert ended.err.startswith("error gallery-file: ")
+
+
+def test_groups(vultus, gallery: Path, photos: Path):
+    one, two, three = photos / "obama2.jpg", photos / "obama3.jpg", photos / "astronaut.png"
+    assert vultus("enroll", gallery, "Obama", one, "--group", "press").code == 0
+    assert vultus("enroll", gallery, "Obama", two, "--only-in", "late").code == 0
+    assert vultus("enroll", gallery, "Eileen", three).code == 0
+    with open_gallery(gallery, create=False) as opened:
+        assert [(p.id, p.groups) for p in opened.people()] == [
+            ("Eileen", ()),
+            ("Obama", ("late", "press")),
+        ]
+        assert [(s.number, s.group) for s in opened.samples()] == [
+            (1, None), (2, "late"), (3, None),
+        ]  # fmt: skip
+
+
+def test_nobody_joins_a_group_without_a_face(vultus, gallery: Path, photos: Path):
+    ended = vultus("enroll", gallery, "Obama", photos / "rocket.jpg", "--group", "press")
+    assert ended.code == 4
+    with open_gallery(gallery, create=False) as opened:
+        assert (opened.people(), opened.groups()) == ([], [])
+
+
+def test_the_gate(vultus, gallery: Path, photos: Path):
+    ended = vultus("enroll", gallery, "A", photos / "astronaut.png", "--gate", "high", "--json")
+    assert ended.code == 4
+    (row,) = _rows(ended.out)
+    assert (row["sample"], row["error"]["code"]) == (None, "face-refused")
+    assert vultus("enroll", gallery, "A", photos / "astronaut.png", "--gate", "low").code == 0
+    with open_gallery(gallery, create=False) as opened:
+        (sample,) = opened.samples()
+    assert sample.quality is not None
+    assert 0.0 <= sample.quality["score"] <= 1.0
+
+
+def test_crops(vultus, gallery: Path, photos: Path, monkeypatch):
+    pytest.importorskip("cryptography", reason="install cryptography: pip install 'vultus[crops]'")
+    from vultus.gallery.crops import KEY_VARIABLE, new_key, parse_key, unpack_crop
+
+    monkeypatch.delenv(KEY_VARIABLE, raising=False)
+    photo = photos / "astronaut.png"
+    ended = vultus("enroll", gallery, "A", photo, "--keep-crop")
+    assert ended.code == 4
+    assert ended.err.startswith("error input: kept crops are encrypted; VULTUS_GALLERY_KEY must")
+    assert not gallery.exists()
+    monkeypatch.setenv(KEY_VARIABLE, key := new_key())
+    assert vultus("enroll", gallery, "A", photo, "--keep-crop").code == 0
+    with open_gallery(gallery, create=False) as opened:
+        sealed = opened.crop(1)
+    assert sealed is not None
+    assert unpack_crop(sealed, parse_key(key)).landmarks is not None
+    ended = vultus("enroll", gallery, "B", photo)
+    with open_gallery(gallery, create=False) as opened:
+        assert [sample.has_crop for sample in opened.samples()] == [True, False]
+
+
+def test_another_detector(vultus, gallery: Path, photos: Path):
+    photo = photos / "obama2.jpg"
+    assert vultus("enroll", gallery, "A", photo, "--detector", "blazeface-back").code == 0
+    ended = vultus("enroll", gallery, "B", photo, "--detector", "nope", "--json")
+    assert (ended.code, json.loads(ended.out)["error"]["code"]) == (4, "model-unknown")
+    assert _people(gallery) == [("A", 1)]

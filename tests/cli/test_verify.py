@@ -119,3 +119,25 @@ def test_markup_in_a_name(vultus, recognizer, photos: Path, tmp_path: Path):
     recognizer.enroll(path, "[bold]Ann :smile:", photos / "astronaut.png")
     ended = vultus("verify", path, "[bold]Ann :smile:", photos / "astronaut.png")
     assert ended.out.startswith("this is [bold]Ann :smile:  similarity 1.0000")
+
+
+def test_the_gate(vultus, recognizer, photos: Path, tmp_path: Path):
+    path, photo = tmp_path / "g.db", photos / "astronaut.png"
+    recognizer.enroll(path, "Eileen", photo)
+    assert vultus("verify", path, "Eileen", photo, "--gate", "low").code == 0
+    ended = vultus("verify", path, "Eileen", photo, "--gate", "high", "--json")
+    assert ended.code == 4  # no answer, rather than a wrong one
+    assert json.loads(ended.out)["error"]["code"] == "face-refused"
+    assert "must pass the gate 'high': " in ended.err
+
+
+def test_another_detector(vultus, gallery: Path, photos: Path):
+    photo = photos / "obama2.jpg"
+    ended = vultus("verify", gallery, "Barack Obama", photo, "--detector", "blazeface-back")
+    assert ended.code == 0
+
+
+def test_no_calibration(vultus, gallery: Path, photos: Path, tmp_path: Path):
+    words = ("verify", gallery, "Barack Obama", photos / "obama2.jpg", "--json", "--calibration")
+    ended = vultus(*words, tmp_path / "none.json")
+    assert (ended.code, json.loads(ended.out)["error"]["code"]) == (4, "calibration-invalid")

@@ -46,6 +46,7 @@ class Network:
     """Stands in for a session: gives prepared outputs, remembers what it was given."""
 
     input_names = ("input",)
+    providers = ("CPUExecutionProvider",)
     output_names = ("output",)
 
     def __init__(self, outputs: Sequence[np.ndarray], batch_size: int | None = 1) -> None:

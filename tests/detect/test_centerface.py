@@ -18,6 +18,7 @@ FRAME = Frame(np.zeros((32, 64, 3), np.uint8))
 
 class _Network:
     input_names = ("input.1",)
+    providers = ("CPUExecutionProvider",)
     batch_size = None
 
     def __init__(self, outputs):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from vultus.detect._nms import nms_iou, nms_min_area
+from vultus.detect._nms import nms_iou, nms_min_area, nms_weighted
 
 Overlap = Callable[[np.ndarray, np.ndarray], float]
 
@@ -81,3 +81,49 @@ def test_a_small_box_inside_a_large_one():
 def test_of_equal_scores_the_last_wins_at_the_end():
     boxes = np.array([[0.0, 0, 9, 9], [0, 0, 9, 9], [0, 0, 9, 9]])
     assert nms_min_area(boxes, np.ones(3), 0.7).tolist() == [2]
+
+
+class TestWeighted:
+    def test_by_hand(self):
+        values = np.array([[0, 0, 10, 10, 100], [40, 40, 50, 50, 7], [0, 2, 10, 12, 200.0]])
+        merged, scores = nms_weighted(values, np.array([0.75, 0.5, 0.25]), 0.5)
+        # 8 / 12 overlap; three parts of the first and one of the last.
+        assert merged.tolist() == [[0, 0.5, 10, 10.5, 125], [40, 40, 50, 50, 7]]
+        assert scores.tolist() == [0.75, 0.5]
+
+    def test_only_what_overlaps_the_best_one_joins_it(self):
+        """A chain is not one face: the third overlaps the second, not the first."""
+        values = np.array([[0.0, 0, 10, 10], [4, 0, 14, 10], [8, 0, 18, 10]])
+        merged, scores = nms_weighted(values, np.array([0.5, 0.4, 0.3]), 0.4)
+        assert len(merged) == 2
+        np.testing.assert_allclose(merged[0], [4 * 4 / 9, 0, 10 + 4 * 4 / 9, 10])
+        assert merged[1].tolist() == [8, 0, 18, 10]
+        assert scores.tolist() == [0.5, 0.3]
+
+    def test_none_and_one(self):
+        merged, scores = nms_weighted(np.zeros((0, 16)), np.zeros(0), 0.5)
+        assert (merged.shape, scores.shape) == ((0, 16), (0,))
+        merged, scores = nms_weighted(np.array([[1.0, 2, 3, 4, 5]]), np.array([0.3]), 0.5)
+        assert (merged.tolist(), scores.tolist()) == ([[1, 2, 3, 4, 5]], [0.3])
+
+    def test_without_area(self):
+        values = np.array([[5.0, 5, 5, 5], [5, 5, 5, 5]])
+        merged, _ = nms_weighted(values, np.array([0.9, 0.8]), 0.5)
+        assert merged.tolist() == [[5, 5, 5, 5]] * 2
+
+    @given(candidates=_candidates(), limit=st.sampled_from([0.3, 0.5, 0.7]))
+    @settings(max_examples=80, deadline=None)
+    def test_any(self, candidates, limit):
+        boxes, scores = candidates
+        pairs = [_iou(a, b) for i, a in enumerate(boxes) for b in boxes[:i]]
+        assume(all(abs(value - limit) > 1e-9 for value in pairs))
+        left = sorted(range(len(boxes)), key=lambda i: -scores[i])
+        expected = []
+        while left:
+            group = [i for i in left if i == left[0] or _iou(boxes[left[0]], boxes[i]) > limit]
+            weights = scores[group] / scores[group].sum()
+            expected.append((*(weights @ boxes[group]), scores[left[0]]))
+            left = [i for i in left if i not in group]
+        merged, best = nms_weighted(boxes, scores, limit)
+        found = np.hstack([merged, best[:, None]])
+        np.testing.assert_allclose(found, np.array(expected).reshape(-1, 5), atol=1e-9)

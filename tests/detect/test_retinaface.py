@@ -38,6 +38,7 @@ def _put(outputs, i, score, code, way=(0.0,) * 10):
 
 class _Network:
     input_names = ("input",)
+    providers = ("CPUExecutionProvider",)
     batch_size = None
 
     def __init__(self, outputs):

@@ -89,6 +89,41 @@ def test_the_turn_with_the_highest_score_wins(frame: Frame):
     assert [face.score for face in detect_any_turn(stub, frame)] == [0.6, 0.9]
 
 
+LYING = [[4.0, 1.0], [4.0, 3.0], [3.0, 2.0], [1.0, 1.0], [1.0, 3.0]]  # the mouth left of the eyes
+
+
+class TestWhatLooksUpright:
+    def test_upright_landmarks_come_before_a_higher_score(self, frame: Frame):
+        """A network that also finds lying faces where they lie, and scores them higher."""
+        lying = [(Box(1, 1, 5, 6), 0.9, LYING)]
+        stub = Stub({0: lying, 1: _faces(0.7), 2: _faces(0.6)})
+        (face,) = detect_any_turn(stub, frame)
+        assert face.score == 0.7
+        assert stub.asked == [0, 1, 2, 3]
+
+    def test_no_score_makes_a_lying_face_upright(self, frame: Frame):
+        stub = Stub({0: [(Box(1, 1, 5, 6), 1.0, LYING)]})
+        assert [face.score for face in detect_any_turn(stub, frame)] == [1.0]
+        assert stub.asked == [0, 1, 2, 3]
+
+    def test_a_detector_states_what_is_beyond_doubt(self, frame: Frame):
+        stub = Stub({0: _faces(0.8), 1: _faces(0.9)})
+        stub.sure_score = 0.8
+        assert [face.score for face in detect_any_turn(stub, frame)] == [0.8]
+        assert stub.asked == [0]
+
+    def test_boxes_alone_are_never_beyond_doubt(self, frame: Frame):
+        class Boxes(Stub):
+            def detect(self, frame: Frame) -> list[Face]:
+                return [Face(f.box, f.score, None, f.frame) for f in super().detect(frame)]
+
+        stub = Boxes({0: _faces(1.0), 1: _faces(0.9)})
+        (face,) = detect_any_turn(stub, frame)
+        assert (face.score, face.landmarks) == (1.0, None)
+        assert stub.asked == [0, 1, 2, 3]
+        assert detect_any_turn(Boxes({2: _faces(0.9)}), frame)[0].box == Box(35, 24, 39, 29)
+
+
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_golden_picture_on_its_side(make_detector: Callable[..., Mtcnn], samples: Path, turns: int):
     detector = make_detector()
@@ -153,3 +188,16 @@ class TestSharedPictures:
         (face,) = detect_any_turn(make_detector(), frame)
         assert face.box.iou(box) > 0.95
         np.testing.assert_allclose(face.landmarks.points[0], left_eye, atol=4)
+
+    @pytest.mark.parametrize(
+        "name", ["scrfd-500m", "scrfd-2.5g", "yunet", "yunet-2026may", "retinaface-mbnet025"]
+    )
+    @pytest.mark.parametrize("scales", ["one", "two"])
+    def test_other_detectors(self, shared_data: Path, shared_detector, name, scales):
+        detector = shared_detector(name, scales=scales)
+        (upright,) = detector.detect(Frame(load_image(shared_data / "pose" / "rot_0.jpg")))
+        for degrees, turns in ((90, 3), (180, 2), (270, 1)):
+            image = load_image(shared_data / "pose" / f"rot_{degrees}.jpg")
+            (found,) = detect_any_turn(detector, Frame(image))
+            expected = _turn(upright.points, 325 - 1, 402 - 1, turns)
+            np.testing.assert_allclose(found.points, expected, atol=6)

@@ -23,6 +23,7 @@ std = [128.0, 128.0, 128.0]
 
 class _Network:
     input_names = ("input",)
+    providers = ("CPUExecutionProvider",)
     batch_size = 1
 
     def __init__(self, outputs):

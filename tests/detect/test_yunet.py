@@ -33,6 +33,7 @@ class _Network:
     """Adds the batch axis that YuNet's exports have."""
 
     input_names = ("input",)
+    providers = ("CPUExecutionProvider",)
 
     def __init__(self, outputs, batch_size=None):
         self.outputs, self.batch_size = outputs, batch_size
@@ -102,9 +103,14 @@ class TestBatches:
         assert detector.detect_many([FRAME, other, FRAME]) == [[], [], []]
         assert detector.network.shapes == [(3, 3, 64, 64)]
 
-    def test_a_batch_is_bounded(self, make, monkeypatch):
-        monkeypatch.setattr("vultus.detect._single_shot._BATCH_PX", 2 * 64 * 64)
+    @pytest.mark.parametrize(
+        ("limit", "provider"),
+        [("_CPU_BATCH_PX", "CPUExecutionProvider"), ("_BATCH_PX", "CUDAExecutionProvider")],
+    )
+    def test_a_batch_is_bounded(self, make, monkeypatch, limit, provider):
+        monkeypatch.setattr(f"vultus.detect._single_shot.{limit}", 2 * 64 * 64)
         detector = make(_outputs())
+        detector.network.providers = (provider,)
         assert detector.detect_many([FRAME] * 5) == [[]] * 5
         assert [shape[0] for shape in detector.network.shapes] == [2, 2, 1]
 

@@ -331,8 +331,8 @@ def test_every_exit_code_is_described() -> None:
 
 def test_every_environment_variable_is_described() -> None:
     source = "".join(read(path) for path in (ROOT / "vultus").rglob("*.py"))
-    names = set(re.findall(r"VULTUS_[A-Z]+", source))
-    assert names == set(re.findall(r"VULTUS_[A-Z]+", read(CLI)))
+    variable = r"\bVULTUS_[A-Z_]+"
+    assert set(re.findall(variable, source)) == set(re.findall(variable, read(CLI)))
 
 
 # -- the library ------------------------------------------------------------------------------

@@ -186,10 +186,10 @@ def test_someone_enrolled_without_a_face_is_never_found() -> None:
         templates,
         [(np.array([0, 1]), np.array([10, 11]))],
         (np.array([2, 3]), np.array([10, 11])),
-        ranks=(1, 2),
+        ranks=(1, 2, 99),
         fpirs=(),
     )
     assert found.galleries[0]["enrolled"] == 2
-    assert found.rank_rates == {1: 0.5, 2: 0.5}
+    assert found.rank_rates == {1: 0.5, 2: 0.5, 99: 0.5}
     with pytest.raises(InsufficientDataError, match="needs a gallery"):
         evaluate_identification(templates, [], (np.array([2]), np.array([10])))

@@ -274,7 +274,9 @@ def test_agrees_with_the_loop_at_size(small_blocks: int, peak: int, kind: str) -
     elif kind == "few different":
         vectors = vectors[rng.integers(0, 60, rows)]
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    loop = Loop({i + 1: (int(o), 0, v) for i, (o, v) in enumerate(zip(owners, vectors, strict=True))})
+    loop = Loop(
+        {i + 1: (int(o), 0, v) for i, (o, v) in enumerate(zip(owners, vectors, strict=True))}
+    )
     index = filled(vectors, owners.tolist(), peak)
     for number, share in ((1, 0.03), (2, 0.2), (3, 0.7)):
         chosen = np.flatnonzero(rng.random(people) < share) + 1

@@ -19,7 +19,9 @@ def units(rows: int, dimension: int, seed: int = 0) -> NDArray[np.float32]:
     return vectors.astype(np.float32)
 
 
-def cosines(screen: Screen, queries: NDArray[np.float32], block: _int8.Block) -> NDArray[np.float64]:
+def cosines(
+    screen: Screen, queries: NDArray[np.float32], block: _int8.Block
+) -> NDArray[np.float64]:
     codes = screen.encode(queries)
     out = np.empty((len(queries), len(block)), dtype=np.float32)
     screen.score(codes, block, out)

@@ -50,15 +50,17 @@ class GatePolicy:
     min_score: float | None = None
 
 
-# Baidu Face V2 and V3, "recommended limits" (2018): eyes and chin 0.6, nose and mouth 0.7,
-# cheeks 0.8.
-_RECOMMENDED = Occlusion(
+# Baidu Face V2 and V3 (2018) recommend: eyes and chin covered at most 0.6, nose and mouth 0.7,
+# cheeks 0.8, light above 40, angles below 20°, faces of 100 px. Our own measure of a covered nose,
+# mouth or cheek seldom reaches these numbers, so that `normal` asks for less there: of LFW's faces
+# under 1 % exceed each limit.
+_NORMAL_OCCLUSION = Occlusion(
     left_eye=0.6,
     right_eye=0.6,
-    nose=0.7,
-    mouth=0.7,
-    left_cheek=0.8,
-    right_cheek=0.8,
+    nose=0.5,
+    mouth=0.5,
+    left_cheek=0.6,
+    right_cheek=0.6,
     chin=0.6,
 )
 
@@ -79,11 +81,11 @@ _PRESETS = (
         min_illumination=15.0,
         max_illumination=230.0,
         min_completeness=0.6,
-        max_occlusion=Occlusion(0.9, 0.9, 0.9, 0.9, 0.95, 0.95, 0.95),
+        max_occlusion=Occlusion(0.9, 0.9, 0.7, 0.7, 0.8, 0.8, 0.9),
         min_score=0.1,
     ),
-    # 24 px: above it size costs nothing on LFW. Luma 40 and occlusion: Baidu's recommended
-    # limits. Blur 0.5: half of the pairs fail there. Luma 210: a quarter of them does.
+    # 24 px: above it size costs nothing on LFW. Luma 40 and, in part, occlusion: as recommended,
+    # see above. Blur 0.5: half of the pairs fail there. Luma 210: a quarter of them does.
     # Angles: what 99 of 100 pictures of LFW keep, rounded.
     GatePolicy(
         "normal",
@@ -97,7 +99,7 @@ _PRESETS = (
         max_illumination=210.0,
         min_contrast=0.08,
         min_completeness=0.9,
-        max_occlusion=_RECOMMENDED,
+        max_occlusion=_NORMAL_OCCLUSION,
         min_score=0.5,
     ),
     # For enrolment. Face 100 px, angles 20°: Baidu's recommended limits. Eyes 60 px apart: the
@@ -115,7 +117,7 @@ _PRESETS = (
         max_illumination=190.0,
         min_contrast=0.2,
         min_completeness=0.99,
-        max_occlusion=Occlusion(0.4, 0.4, 0.5, 0.5, 0.6, 0.6, 0.5),
+        max_occlusion=Occlusion(0.4, 0.4, 0.4, 0.4, 0.5, 0.5, 0.5),
         min_score=0.7,
     ),
 )

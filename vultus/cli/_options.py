@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_POLICY",
     "HOPELESS",
+    "SIGNING_VARIABLE",
     "AnyTurn",
     "CalibrationFile",
     "Csv",
@@ -48,10 +49,14 @@ __all__ = [
     "job_count",
     "pictures",
     "recognizer",
+    "signing_key",
 ]
 
 DEFAULT_POLICY = "fmr=5e-3"
 """That of `vultus.decide`, written out so that ``--help`` need not load it; a test compares."""
+
+SIGNING_VARIABLE = "VULTUS_SIGNING_KEY"
+"""The environment variable that holds the secret calibrations are signed with."""
 
 Json: TypeAlias = Annotated[bool, typer.Option("--json", help="JSON for programs, on stdout.")]
 Csv: TypeAlias = Annotated[bool, typer.Option("--csv", help="CSV with a header line, on stdout.")]
@@ -125,6 +130,7 @@ def recognizer(
     jobs: int = 1,
 ) -> Recognizer:
     """Load a recogniser for `jobs` pictures at a time."""
+    from vultus.decide import load_calibration
     from vultus.pipeline import load
     from vultus.runtime import use_one_heap
 
@@ -136,12 +142,13 @@ def recognizer(
         import cv2
 
         cv2.setNumThreads(1)  # our own threads fill the cores
+    own = None if calibration is None else load_calibration(calibration, key=signing_key())
     return load(
         embedder=embedder,
         min_face_px=min_face,
         mirror=mirror,
         threshold=policy,
-        calibration=calibration,
+        calibration=own,
         detector=detector,
         scales=scales,
         gate=gate,
@@ -165,6 +172,11 @@ def crop_key() -> bytes:
             remedy=f"`vultus gallery key` makes one: export {KEY_VARIABLE}=…",
         )
     return found
+
+
+def signing_key() -> bytes | None:
+    """The secret that calibrations are signed with; ``None`` where the environment holds none."""
+    return os.environ.get(SIGNING_VARIABLE, "").encode("utf-8") or None
 
 
 HOPELESS = (ModelError, GalleryFileError, SpaceMismatchError)

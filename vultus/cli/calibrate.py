@@ -11,17 +11,14 @@ import typer
 from vultus.cli._embedded import EmbeddedPeople, embedded_people
 from vultus.cli._faces import faces_of
 from vultus.cli._gallery import opened
-from vultus.cli._options import Embedder, Jobs, Json, MinFace, Mirror
+from vultus.cli._options import Embedder, Jobs, Json, MinFace, Mirror, signing_key
 from vultus.cli._output import EXIT_SOME_FAILED, out, print_json, safe
 from vultus.errors import EmptyGalleryError, InsufficientDataError, OutputError
 
 if TYPE_CHECKING:
     from vultus.decide import Calibration
 
-__all__ = ["KEY_VARIABLE", "calibrate"]
-
-KEY_VARIABLE = "VULTUS_SIGNING_KEY"
-"""The environment variable that holds the secret calibrations are signed with."""
+__all__ = ["calibrate"]
 
 _RATES = (1e-1, 1e-2, 5e-3, 1e-3, 1e-4, 1e-5)
 
@@ -68,9 +65,8 @@ def calibrate(
         found = _of_gallery(source)
     text = data or f"{source}: every pair of {len(found.people):,} pictures"
     made = measure(found.vectors, found.people, found.space, text, rounds=rounds)
-    key = os.environ.get(KEY_VARIABLE, "")
     try:
-        target.write_text(made.to_json(key.encode("utf-8") or None), encoding="utf-8")
+        target.write_text(made.to_json(signing_key()), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error}", path=str(target)) from error
     _tell(made, target, found.failed, json=json)

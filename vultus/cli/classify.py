@@ -238,7 +238,7 @@ def _object(done: Done, predictions: list[Prediction]) -> dict[str, object]:
             **face_object(face),
             "name": prediction.person,
             "nearest": prediction.nearest,
-            "score": round(prediction.score, 6),
+            "decision_value": round(prediction.score, 6),
             "confidence": round(prediction.confidence, 6),
         }
         for face, prediction in zip(done.faces, predictions, strict=True)

@@ -20,8 +20,12 @@ from vultus.types import Face, Frame
 
 __all__ = ["SingleShot"]
 
-# Pixels of input per call of the network: bounds memory, enough to fill an accelerator.
+# Pixels of input per call of the network: bounds memory, enough to fill an accelerator. On a CPU a
+# larger batch only falls out of the cache: YuNet takes 0.8 ms a picture of 160 px alone and 0.65 ms
+# in pairs or fours, the same at 320 px alone and in pairs, but at 640 px 10 ms alone and 22 ms in
+# fours.
 _BATCH_PX = 4_194_304
+_CPU_BATCH_PX = 204_800
 
 
 class SingleShot(ABC):
@@ -138,9 +142,11 @@ class SingleShot(ABC):
     def _batches(self, fits: Sequence[Letterbox]) -> Iterator[list[int]]:
         """Numbers of pictures that go through the network together: all of one input size."""
         by_size = sorted(range(len(fits)), key=lambda i: fits[i].size_wh)
+        on_cpu = self._session.providers[:1] == ("CPUExecutionProvider",)
+        room = _CPU_BATCH_PX if on_cpu else _BATCH_PX
         for (width, height), same in groupby(by_size, key=lambda i: fits[i].size_wh):
             group = list(same)
-            count = self._session.batch_size or max(1, _BATCH_PX // (width * height))
+            count = self._session.batch_size or max(1, room // (width * height))
             yield from (group[i : i + count] for i in range(0, len(group), count))
 
     def _check_size(self) -> None:

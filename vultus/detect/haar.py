@@ -112,12 +112,19 @@ class Haar:
         """This thread's classifier: one keeps the picture it works on."""
         own: cv2.CascadeClassifier | None = getattr(self._own, "classifier", None)
         if own is None:
-            own = cv2.CascadeClassifier()
-            if not self._cascade.is_file() or not own.load(str(self._cascade)):
-                raise ModelMissingError(
-                    f"OpenCV's cascade {self._cascade} is absent or damaged",
-                    remedy="install opencv-python-headless 4 again",
-                    path=str(self._cascade),
-                )
-            self._own.classifier = own
+            own = self._own.classifier = _loaded(self._cascade)
         return own
+
+
+def _loaded(cascade: Path) -> cv2.CascadeClassifier:
+    classifier, reason = cv2.CascadeClassifier(), None
+    try:
+        if cascade.is_file() and classifier.load(str(cascade)):
+            return classifier
+    except cv2.error as error:
+        reason = error
+    raise ModelMissingError(
+        f"OpenCV's cascade {cascade} is absent or damaged",
+        remedy="install opencv-python-headless 4 again",
+        path=str(cascade),
+    ) from reason

@@ -34,8 +34,8 @@ CREATE TABLE IF NOT EXISTS pictures (
 _WAIT_S = 30.0  # for another process that writes
 _ROWS = 500  # per statement; SQLite takes at least 999 parameters
 
-# What the making of an embedding does not run through; changed code elsewhere makes other ones.
-_APART = frozenset({"classify", "cli", "decide", "draw", "evaluate", "gallery", "samples"})
+# What the making of an embedding runs through: changed code makes other embeddings.
+_ROOMS = ("align", "assess", "detect", "embed", "encode", "pipeline", "runtime", "sources")
 _LIBRARIES = ("vultus", "numpy", "onnxruntime", "opencv-python-headless", "pillow")
 
 
@@ -188,8 +188,9 @@ def _seal(digest: bytes, entry: Entry) -> bytes:
 def code_digest() -> str:
     """Digest of the code an embedding runs through, and of its libraries' versions."""
     root = Path(__file__).parents[1]
-    files = [file for file in root.rglob("*.py") if file.relative_to(root).parts[0] not in _APART]
-    files.append(Path(__file__).with_name("_one_picture.py"))
+    files = [Path(__file__).with_name("_one_picture.py")]
+    for room in _ROOMS:
+        files += [*root.glob(f"{room}.py"), *(root / room).rglob("*.py")]
     total = hashlib.sha256()
     for file in sorted(files):
         total.update(file.read_bytes())

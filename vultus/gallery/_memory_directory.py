@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from vultus.errors import RangeError
+from vultus.gallery._errors import group_exists_error, person_exists_error, unknown_sample_error
 from vultus.gallery._memory_store import MemoryStore, StoredGroup, StoredPerson
 from vultus.gallery._rules import (
     NOTE_MAX_BYTES,
@@ -15,10 +16,7 @@ from vultus.gallery._rules import (
     clean_name,
     clean_numbers,
     clean_text,
-    group_exists_error,
     name_or_none,
-    person_exists_error,
-    unknown_sample_error,
 )
 from vultus.gallery.audit import ranges
 from vultus.gallery.base import Orphans

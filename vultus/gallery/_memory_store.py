@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vultus.gallery._index import VectorIndex
-from vultus.gallery._rules import (
+from vultus.gallery._errors import (
     closed_error,
     duplicate_error,
     not_a_member_error,
@@ -20,6 +19,7 @@ from vultus.gallery._rules import (
     unknown_sample_error,
     unknown_space_error,
 )
+from vultus.gallery._index import VectorIndex
 from vultus.gallery.audit import CHAIN_START, actor, entry_hash, now, ranges, subject_of
 from vultus.gallery.base import Gallery
 from vultus.gallery.values import AuditEntry, Person, QualityRecord, Sample
@@ -78,7 +78,7 @@ class MemoryStore(Gallery):
     what can fail first, so that it is made wholly or not at all.
     """
 
-    def __init__(self, space: EmbeddingSpace | None) -> None:
+    def __init__(self, space: EmbeddingSpace | None = None) -> None:
         self._lock = threading.RLock()
         self._closed = False
         self._created_at, self._salt = now(), secrets.token_bytes(32)

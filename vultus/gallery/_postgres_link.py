@@ -14,9 +14,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from vultus.errors import GalleryError, GalleryServerError
+from vultus.gallery._errors import closed_error
 from vultus.gallery._postgres_dialect import PostgresConnection, StreamingConnection, adapt
 from vultus.gallery._postgres_url import PostgresPlace
-from vultus.gallery._rules import closed_error
 
 __all__ = ["PostgresLink", "server_error", "translated"]
 

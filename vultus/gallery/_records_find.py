@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vultus.gallery._records import Connection, Damage, chunks, from_json, marks
-from vultus.gallery._rules import (
+from vultus.gallery._errors import (
     not_a_member_error,
     unknown_group_error,
     unknown_person_error,
     unknown_sample_error,
     unknown_space_error,
 )
+from vultus.gallery._records import Connection, Damage, chunks, from_json, marks
 from vultus.gallery.values import AuditEntry
 from vultus.types import EmbeddingSpace
 

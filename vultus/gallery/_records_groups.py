@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from vultus.errors import RangeError
+from vultus.gallery._errors import group_exists_error
 from vultus.gallery._records import Change, Connection, chunks, marks
 from vultus.gallery._records_find import (
     SPACE_STRIDE,
@@ -16,7 +17,6 @@ from vultus.gallery._records_find import (
 )
 from vultus.gallery._records_people import erase_person
 from vultus.gallery._records_samples import erase_samples, touch
-from vultus.gallery._rules import group_exists_error
 from vultus.gallery.audit import ranges
 from vultus.gallery.values import Group, Membership
 

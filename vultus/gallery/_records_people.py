@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from vultus.errors import RangeError
+from vultus.gallery._errors import person_exists_error, unknown_sample_error
 from vultus.gallery._records import Change, Connection, chunks, marks
 from vultus.gallery._records_find import (
     StoredSample,
@@ -16,7 +17,6 @@ from vultus.gallery._records_find import (
     stored_samples,
 )
 from vultus.gallery._records_samples import assign, erase_samples, touch
-from vultus.gallery._rules import person_exists_error, unknown_sample_error
 from vultus.gallery.audit import ranges
 from vultus.gallery.values import Person
 

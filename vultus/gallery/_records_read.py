@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from vultus.gallery._errors import missing_embedding_error
 from vultus.gallery._records import Connection, chunks, from_json, marks, read_spaces, read_state
 from vultus.gallery._records_find import (
     AUDIT_COLUMNS,
@@ -16,7 +17,6 @@ from vultus.gallery._records_find import (
     require_samples,
     space_key,
 )
-from vultus.gallery._rules import missing_embedding_error
 from vultus.gallery.audit import subject_of
 from vultus.gallery.values import AuditEntry, Sample, SpaceInfo
 from vultus.types import Embedding, EmbeddingSpace

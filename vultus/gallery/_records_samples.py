@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from vultus.gallery._errors import duplicate_error
 from vultus.gallery._records import Change, as_json, chunks, marks, read_space
 from vultus.gallery._records_find import (
     SPACE_STRIDE,
@@ -16,7 +17,7 @@ from vultus.gallery._records_find import (
     require_samples,
     stored_samples,
 )
-from vultus.gallery._rules import check_spaces, duplicate_error
+from vultus.gallery._rules import check_spaces
 from vultus.gallery.audit import ranges
 from vultus.gallery.values import NewSample
 from vultus.types import EmbeddingSpace

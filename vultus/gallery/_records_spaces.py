@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from vultus.gallery._errors import active_space_error, missing_error
 from vultus.gallery._records import Change, chunks, read_spaces
 from vultus.gallery._records_find import SPACE_STRIDE, require_samples, space_key
 from vultus.gallery._records_read import count
 from vultus.gallery._records_samples import use_space
-from vultus.gallery._rules import active_space_error, missing_error
 from vultus.gallery.audit import ranges
 from vultus.types import Embedding, EmbeddingSpace
 

@@ -133,7 +133,7 @@ class _Scan:
         tails[following] = 4 + left
 
 
-def _holds_more(unused: bytes | bytearray, live: bytes | bytearray, step: int) -> bool:
+def _holds_more(unused: bytes, live: bytes | bytearray, step: int) -> bool:
     """Whether unused bytes hold something that is no former bookkeeping and no copy.
 
     Args:
@@ -144,7 +144,7 @@ def _holds_more(unused: bytes | bytearray, live: bytes | bytearray, step: int) -
     start = 0
     while step == 2 and start < len(unused) and _int(unused, start, 2) < len(live):
         start += 2
-    islands = bytes(unused[start:]).split(b"\0")
+    islands = unused[start:].split(b"\0")
     return any(
         len(island) > _BOOKKEEPING_BYTES and not _is_copied(island, live) for island in islands
     )

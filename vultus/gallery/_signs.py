@@ -164,7 +164,7 @@ def nearest_by_signs(
     found = []
     for query, code in zip(queries, signs.encode(queries), strict=True):
         distances = _distances(codes, code)
-        rows = _lowest(distances, selection.denied, signs.plan.candidates)
+        rows = _lowest(distances, selection.denied, signs.plan.candidates, signs.plan.bits)
         if len(np.unique(table.slots[rows])) < k:
             found += nearest(scanner, selection, query[None], k, at_least, coded=False)
         else:
@@ -199,19 +199,22 @@ def _distances(
 
 
 def _lowest(
-    distances: NDArray[np.uint8] | NDArray[np.uint16], denied: NDArray[np.bool_] | None, wanted: int
+    distances: NDArray[np.uint8] | NDArray[np.uint16],
+    denied: NDArray[np.bool_] | None,
+    wanted: int,
+    bits: int,
 ) -> Places:
-    """About so many rows with the lowest distances, of those that count."""
-    part = distances[::_EVERY] if denied is None else distances[::_EVERY][~denied[::_EVERY]]
-    passed = np.cumsum(np.bincount(part)) * _EVERY
+    """About so many rows with the lowest distances, of those that count; fewer when all do."""
+    sample = distances[::_EVERY] if denied is None else distances[::_EVERY][~denied[::_EVERY]]
+    passed = np.cumsum(np.bincount(sample)) * _EVERY
     cut = int(np.searchsorted(passed, wanted))
     while True:
         rows = np.flatnonzero(distances <= cut)
         if denied is not None:
             rows = rows[~denied[rows]]
-        if len(rows) >= wanted // 2 or cut >= len(passed):
+        if len(rows) >= wanted // 2 or cut >= bits:
             return rows
-        cut += 1  # the sample of the distances was not a fair one
+        cut += max(1, bits // 64)  # the sample was not a fair one
 
 
 # -- planning -----------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ Template: TypeAlias = Literal["best", "fused"]
 
 # Below so many rows that count per candidate, comparing all of them is faster than codes.
 _ROWS_PER_CANDIDATE = 16
+_CANDIDATES_PER_PERSON = 10  # with fewer, codes are too coarse for the last of the people sought
 
 
 class Snapshot:
@@ -118,7 +119,8 @@ class Snapshot:
             return nearest_fused(scanner, selection, queries, k, at_least, coded=coded)
         if signs is not None and self._is_large:
             candidates = signs.plan.candidates
-            if selection.count > _ROWS_PER_CANDIDATE * candidates >= _ROWS_PER_CANDIDATE * k:
+            many = selection.count > _ROWS_PER_CANDIDATE * candidates
+            if many and k <= candidates // _CANDIDATES_PER_PERSON:
                 return nearest_by_signs(scanner, signs, selection, queries, k, at_least)
         return nearest(scanner, selection, queries, k, at_least, coded=coded)
 

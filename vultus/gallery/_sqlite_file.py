@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vultus.errors import GalleryError, GalleryFileError
+from vultus.gallery._errors import closed_error
 from vultus.gallery._migrate import apply_migrations, read_migrations
 from vultus.gallery._place import (
     check_place,
@@ -24,7 +25,6 @@ from vultus.gallery._place import (
     is_writable,
     stamp,
 )
-from vultus.gallery._rules import closed_error
 
 __all__ = ["SqliteConnection", "SqliteFile", "transaction"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from vultus.errors import GalleryFileError
+from vultus.errors import GalleryFileError, VultusError
 from vultus.gallery import _residue
 from vultus.gallery._place import file_error
 from vultus.gallery._records import Damage, read_space
@@ -24,9 +25,14 @@ from vultus.types import EmbeddingSpace
 
 __all__ = ["SqliteGallery"]
 
+_log = logging.getLogger(__name__)
+
 _RESTORE = "restore the file from a copy"
 _SHOWN = 10
 _SCAN_TIMEOUT_S = 600.0
+_FREE_SHARE = 0.25  # of the pages; more are given back
+_SWEPT_MAX_BYTES = 256 * 2**20  # looked through in a second, written anew in a few
+_SWEEP_PATIENCE_S = 0.1  # nobody waits long for a gallery to close
 
 
 class _Scanned(NamedTuple):
@@ -78,6 +84,7 @@ class SqliteGallery(RecordsGallery):
         super().__init__()
         self._file = SqliteFile(Path(path), create=create, busy_timeout_s=busy_timeout_s)
         self._generation = self._file.generation
+        self._has_erased = False
         if space is not None:
             try:
                 self._require_space(space)
@@ -106,12 +113,27 @@ class SqliteGallery(RecordsGallery):
         self._tidy()
 
     def _tidy(self) -> None:
-        found = self._scan()
-        if found is not None and (found.dirty_pages or 4 * found.free > found.pages):
-            self._file.rewrite()
+        self._sweep(free_share=_FREE_SHARE)
+
+    def _sweep(self, *, free_share: float = 1.0, patience_s: float | None = None) -> None:
+        """Write the file anew where bytes of erased rows are left, or too much of it is free."""
+        found = self._scan(patience_s)
+        if found is not None and (found.dirty_pages or found.free > free_share * found.pages):
+            self._file.rewrite(patience_s)
 
     def close(self) -> None:
-        """Let the file go; a second call does nothing."""
+        """Let the file go; a second call does nothing.
+
+        Where data was erased through this object, what SQLite left of it in unused bytes is wiped,
+        unless the file is large (over 256 MiB: `optimise` does it) or in use.
+        """
+        if self._has_erased:
+            self._has_erased = False
+            try:
+                if self._file.size_bytes() <= _SWEPT_MAX_BYTES:
+                    self._sweep(patience_s=_SWEEP_PATIENCE_S)
+            except (VultusError, OSError) as error:
+                _log.warning("%s: bytes of erased rows may be left: %s", self._file.path, error)
         self._file.close()
         self._cache.forget()
 
@@ -149,6 +171,7 @@ class SqliteGallery(RecordsGallery):
         return str(self._file.path), self._file.schema
 
     def _erased(self) -> None:
+        self._has_erased = True
         self._file.empty_log()
 
     # -- soundness ------------------------------------------------------------------------------
@@ -168,7 +191,14 @@ class SqliteGallery(RecordsGallery):
                 "the -wal file must be empty and holds what may have been erased:"
                 " another connection is reading; verify again when it has ended",
             )
-        found = self._scan()
+        try:
+            found = self._scan()
+        except GalleryFileError as error:
+            yield Finding(
+                "residue",
+                f"unused bytes must be looked at and cannot: {error.fields.get('cause', error)}",
+            )
+            return
         if found is None:
             yield Finding("residue", "unused bytes must be looked at, the file cannot be locked")
         elif found.dirty_pages:
@@ -178,10 +208,10 @@ class SqliteGallery(RecordsGallery):
                 f" (page {found.dirty[0]} is the first); optimise the gallery to wipe them",
             )
 
-    def _scan(self) -> _Scanned | None:
+    def _scan(self, patience_s: float | None = None) -> _Scanned | None:
         """What lies in the file's unused bytes; ``None`` where writers cannot be held off."""
         if self._file.writable:
-            with self._file.writing():
+            with self._file.writing(patience_s):
                 return _scan(self._file.path)
         return _scan(self._file.path) if self._file.frozen else None
 
@@ -194,5 +224,5 @@ def _scan(path: Path) -> _Scanned:
         return _Scanned(**json.loads(ended.stdout))
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise file_error(
-            path, "failed", f"could not be examined: {error}", "nothing was changed; report this"
+            path, "failed", "cannot be examined", "see the cause", cause=str(error)
         ) from error

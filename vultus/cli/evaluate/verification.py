@@ -308,6 +308,7 @@ def _show_folder(title: str, found: FolderResult) -> None:
         ("pictures", f"{found.pictures:,}, {len(found.folds.no_face)} without a face"),
         ("copies", f"{len(found.repeated)}; under several people: {len(found.mislabelled)}"),
         ("left out", f"{found.loose} beside the folders, {len(found.unnamed)} of other names"),
+        ("never accepted", f"{found.folds.rejected} pairs without a face"),
         *([("in both folders", str(len(found.leaked)))] if found.leaked else []),
         *_rows(found.folds.figures),
         *_cross_rows(found.cross, found.cross_pictures),

@@ -12,6 +12,7 @@ from vultus.evaluate.metrics import Searches, search_gallery
 __all__ = ["search_with_failures"]
 
 _NEVER = -2.0  # below every cosine
+_NOWHERE = np.iinfo(np.intp).max  # beyond every rank
 
 
 def search_with_failures(
@@ -47,7 +48,7 @@ def search_with_failures(
     return Searches(
         found.subjects,
         mated,
-        np.where(lost, enrolled + 1, found.mate_rank),
+        np.where(lost, _NOWHERE, found.mate_rank),
         np.where(lost, _NEVER, found.mate_similarity),
         np.where(probe_found, found.top_similarity, _NEVER),
         enrolled,
