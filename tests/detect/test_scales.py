@@ -20,7 +20,7 @@ from vultus.types import Box, Face, Frame, Landmarks
 
 
 class Painted(SingleShot):
-    """Finds rectangles of one colour each, as networks do: from 10 to 310 px, cut off by edges."""
+    """Finds red, green and blue rectangles, as networks do: from 10 to 310 px, cut off by edges."""
 
     def _decode(self, outputs, size_wh):
         raise NotImplementedError
@@ -32,16 +32,14 @@ class Painted(SingleShot):
     def _paintings(self, frame: Frame) -> list[Face]:
         scale = min(1.0, self.options.max_side_px / max(frame.width_px, frame.height_px))
         faces = []
-        red = frame.image[..., 0]
-        for colour in np.unique(red[red > 0]):
-            if not 101 <= colour <= 120:  # what resampling blends at the edges
-                continue
-            y, x = np.nonzero(red == colour)
-            box = Box(float(x.min()), float(y.min()), x.max() + 1.0, y.max() + 1.0)
-            if 10 <= max(box.width_px, box.height_px) * scale <= 310:
-                x1, y1, x2, y2 = box.xyxy
-                five = np.array([(x1, y1), (x2, y1), box.center_xy, (x1, y2), (x2, y2)])
-                faces.append(Face(box, 0.9, Landmarks(five), frame))
+        for colour in cv2.split(frame.image):
+            _, _, places, _ = cv2.connectedComponentsWithStats((colour > 127).astype(np.uint8))
+            for x, y, width, height, _ in places[1:].tolist():  # the first is the background
+                if 10 <= max(width, height) * scale <= 310:
+                    box = Box(float(x), float(y), float(x + width), float(y + height))
+                    x1, y1, x2, y2 = box.xyxy
+                    five = np.array([(x1, y1), (x2, y1), box.center_xy, (x1, y2), (x2, y2)])
+                    faces.append(Face(box, 0.9, Landmarks(five), frame))
         return faces
 
 
@@ -87,7 +85,7 @@ def planned(network, card):
 def _canvas(size_wh, boxes) -> Frame:
     image = np.zeros((size_wh[1], size_wh[0], 3), np.uint8)
     for i, (x1, y1, x2, y2) in enumerate(boxes):
-        image[y1:y2, x1:x2] = 101 + i
+        image[y1:y2, x1:x2, i % 3] = 255
     return Frame(image)
 
 
@@ -227,6 +225,10 @@ class TestTiles:
         frame = _canvas((4200, 2400), [(1280, 100, 1295, 115)])
         assert painted().detect(frame) == []
         assert len(painted(tiled=True).detect(frame)) == 1
+
+    def test_tiles_are_not_shrunk(self, painted):
+        frame = _canvas((4200, 2400), [(1280, 100, 1295, 115)])
+        assert len(painted(tiled=True, max_side_px=500).detect(frame)) == 1
 
     def test_larger_than_a_tile(self, painted):
         huge, large = (200, 100, 2700, 2300), (3000, 1000, 3900, 1800)

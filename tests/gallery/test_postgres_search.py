@@ -1,5 +1,6 @@
 """The server's index: built on demand, nearly complete, and exact in what it says."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -271,6 +272,28 @@ def test_an_interrupted_build_is_begun_anew(gallery: PostgresGallery, ask: Any) 
     gallery.optimise()
     assert gallery.verify() == []
     assert ask("SELECT indisvalid FROM pg_index WHERE indexrelid = 'hnsw_1'::regclass") == [(True,)]
+
+
+def test_a_server_short_of_memory_is_named(url: str, caplog: pytest.LogCaptureFixture) -> None:
+    # 64 kB, the least there can be, hold some 200 vectors with their links.
+    with PostgresGallery(f"{url}&options=-c%20maintenance_work_mem%3D64kB") as gallery:
+        gallery._approximate_from = 1
+        gallery.add_many(items())
+        gallery.optimise()
+        assert "hnsw graph no longer fits into maintenance_work_mem" in caplog.text
+        assert gallery.info().search.recall is not None
+
+
+def test_two_processes_do_not_build_at_once(url: str) -> None:
+    with PostgresGallery(url, approximate_from=FROM) as gallery:
+        gallery.add_many(items())
+        threads = [threading.Thread(target=gallery.optimise) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert gallery.info().search.kind == "approximate"
+        assert gallery.verify() == []
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"kind":"signs"}', '{"kind":"hnsw","odd":1}'])

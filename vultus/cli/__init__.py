@@ -15,25 +15,29 @@ import typer
 from vultus.cli import (
     blur,
     calibrate,
-    classify,
     compare,
     demo,
     detect,
     doctor,
     enroll,
     evaluate,
-    gallery,
-    group,
     identify,
-    models,
-    person,
     report,
     verify,
 )
+from vultus.cli._lazy import lazy_group
 from vultus.cli._output import EXIT_FAILED, EXIT_INTERRUPTED, fail
 from vultus.errors import InputError, OutputError, VultusError
 
 __all__ = ["app", "main"]
+
+_GROUPS = {
+    "gallery": "Whole galleries: look at, check, search, carry, change the model.",
+    "group": "Groups of a gallery: make, list, change, remove.",
+    "person": "People of a gallery and their faces: list, change, merge, split, group, erase.",
+    "classify": "Classifiers on embeddings, for people with many pictures each.",
+}
+_MODELS = "See, fetch and check models. Nothing is downloaded unless you run `pull`."
 
 app = typer.Typer(
     name="vultus",
@@ -53,15 +57,13 @@ app.command("verify")(verify.verify)
 app.command("enroll")(enroll.enroll)
 app.command("identify")(identify.identify)
 app.command("blur")(blur.blur)
-app.add_typer(gallery.app, name="gallery")
-app.add_typer(group.app, name="group")
-app.add_typer(person.app, name="person")
-app.add_typer(classify.app, name="classify")
+for _name, _what in _GROUPS.items():
+    app.add_typer(lazy_group(f"vultus.cli.{_name}", _what), name=_name)
 app.add_typer(evaluate.app, name="evaluate")
 app.command("report")(report.report)
 app.command("calibrate")(calibrate.calibrate)
 app.command("demo")(demo.demo)
-app.add_typer(models.app, name="models")
+app.add_typer(lazy_group("vultus.cli.models", _MODELS), name="models")
 app.command("doctor")(doctor.doctor)
 
 

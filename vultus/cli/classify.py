@@ -38,11 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    name="classify",
-    help="Classifiers on embeddings, for people with many pictures each.",
-    no_args_is_help=True,
-)
+app = typer.Typer()
 
 
 @app.command("train")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import platform
 from collections.abc import Callable
-from importlib import metadata, resources
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -74,6 +73,8 @@ def _guarded(name: str, look: Callable[[], tuple[bool, str]]) -> Check:
 
 
 def _versions() -> tuple[bool, str]:
+    from importlib import metadata
+
     names = ("vultus", "numpy", "onnxruntime", "opencv-python-headless", "pillow")
     found = ", ".join(f"{name} {metadata.version(name)}" for name in names)
     return True, f"Python {platform.python_version()} on {platform.machine()}; {found}"
@@ -148,6 +149,8 @@ def _exif() -> tuple[bool, str]:
 
 
 def _golden() -> dict[str, NDArray[np.generic]]:
+    from importlib import resources
+
     import numpy as np
 
     from vultus import models

@@ -31,11 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    name="gallery",
-    help="Whole galleries: info, verify, audit, copy, export, import, change the model.",
-    no_args_is_help=True,
-)
+app = typer.Typer()
 
 
 @app.command("info")

@@ -30,9 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    name="group", help="Groups of a gallery: make, list, change, remove.", no_args_is_help=True
-)
+app = typer.Typer()
 
 
 @app.command("list")

@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    name="models",
-    help="See, fetch and check models. Nothing is downloaded unless you run `pull`.",
-    no_args_is_help=True,
-)
+app = typer.Typer()
 
 # Columns of a line that no terminal shows: a pipe or a file.
 _PIPE_WIDTH = 240

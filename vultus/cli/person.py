@@ -40,11 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(
-    name="person",
-    help="People of a gallery and their faces: list, change, merge, split, group, erase.",
-    no_args_is_help=True,
-)
+app = typer.Typer()
 
 
 @app.command("list")

@@ -142,12 +142,18 @@ class SingleShot(ABC):
     def _batches(self, fits: Sequence[Letterbox]) -> Iterator[list[int]]:
         """Numbers of pictures that go through the network together: all of one input size."""
         by_size = sorted(range(len(fits)), key=lambda i: fits[i].size_wh)
+        for size_wh, same in groupby(by_size, key=lambda i: fits[i].size_wh):
+            group = list(same)
+            count = 1 if len(group) == 1 else self._together(size_wh)
+            yield from (group[i : i + count] for i in range(0, len(group), count))
+
+    def _together(self, size_wh: tuple[int, int]) -> int:
+        """How many pictures of one input size go through the network together."""
+        if self._session.batch_size is not None:
+            return self._session.batch_size
         on_cpu = self._session.providers[:1] == ("CPUExecutionProvider",)
         room = _CPU_BATCH_PX if on_cpu else _BATCH_PX
-        for (width, height), same in groupby(by_size, key=lambda i: fits[i].size_wh):
-            group = list(same)
-            count = self._session.batch_size or max(1, room // (width * height))
-            yield from (group[i : i + count] for i in range(0, len(group), count))
+        return max(1, room // (size_wh[0] * size_wh[1]))
 
     def _check_size(self) -> None:
         own, asked = self._input.size_wh, self.options.size_wh

@@ -29,6 +29,7 @@ _SMALLEST_SIDE_PX = 320  # of the last look: see above
 # A face above this in the input of one look is left to the next, coarser one; it then has at
 # least 40 px there, which all networks here find.
 _LARGE_PX = 256.0
+_UNSHRUNK_PX = 2048  # more than any tile has
 _STEP = 6.4  # the longest way between two looks: 256 px become 40
 # Parts of a face that a network took for faces had at least 0.3 of its side (YuNet and RetinaFace,
 # the crops above) and scored less than the whole; what is smaller may be somebody before it, and
@@ -83,8 +84,12 @@ class EveryScale:
         self.options = detector.options
         self.sure_score = detector.sure_score
         self.tiled = tiled
-        # A face's size counts in pixels of the picture, so it is judged after the looks.
-        self._plain = detector.with_options(replace(detector.options, min_face_px=None))
+        # A face's size counts in pixels of the picture, so it is judged after the looks; and a tile
+        # is never shrunk.
+        plain = replace(detector.options, min_face_px=None)
+        if tiled:
+            plain = replace(plain, max_side_px=_UNSHRUNK_PX)
+        self._plain = detector.with_options(plain)
 
     def detect(self, frame: Frame) -> list[Face]:
         """Find the faces of one picture; see `Detector`."""

@@ -29,7 +29,8 @@ h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { margin-top: 2.5rem; font-size: 
 p.note, figcaption, .faint { color: var(--faint); font-size: .87rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child, .facts td { text-align: left; } th { font-weight: 600; color: var(--faint); }
+th:first-child, td:first-child, .facts td { text-align: left; }
+th { font-weight: 600; color: var(--faint); }
 .plots { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; max-width: 100%; }
 figure svg { max-width: 100%; height: auto; }
 .pairs { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: 1rem; }

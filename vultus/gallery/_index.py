@@ -241,9 +241,9 @@ class VectorIndex:
     def forget_people(self, people: Iterable[int]) -> None:
         """Let go of people: labels, memberships, and rows where any are left."""
         with self.changing():
-            gone = self._people.forget(list(people))
-            if gone:
-                owned = np.isin(self._slots[: self._rows], np.array(gone, dtype=np.int32))
+            gone = self._people.forget(people)
+            if len(gone):
+                owned = np.isin(self._slots[: self._rows], gone)
                 self._drop_rows(np.flatnonzero(owned & ~self._dead[: self._rows]))
 
     def set_members(self, people: ArrayLike, groups: ArrayLike) -> None:

@@ -26,6 +26,7 @@ _ROW_PEAK = 127  # of int8
 # saturate and 2 · 127 · 127 does not.
 _QUERY_PEAKS = (127, 63)
 _FEW = 2  # up to here one product per query is cheaper: a batch is repacked first
+_ROWS_PER_STEP = 256  # quantised at a time: small pieces are given back to the system
 _TRIALS = 5
 _LONGER = 1.0 + 1e-3  # what unit vectors may have, and lengths that were summed in float32
 _EPS = float(np.finfo(np.float32).eps)
@@ -175,22 +176,29 @@ class Screen:
 
 def quantise(vectors: NDArray[np.float32], centre: NDArray[np.float32]) -> Block:
     """Rows as int8 columns with a scale each."""
-    rest = vectors - centre
-    scales = np.abs(rest).max(axis=1) / np.float32(_ROW_PEAK)
-    scales[scales == 0.0] = 1.0
-    codes = np.rint(rest / scales[:, None]).astype(np.int8)
-    sums = codes.sum(axis=1, dtype=np.int32)
-    meant = codes * scales[:, None]
-    reach = math.sqrt(np.einsum("nd,nd->n", meant, meant).max())
-    rest -= meant
-    error = math.sqrt(np.einsum("nd,nd->n", rest, rest).max())
-    return Block(
-        np.ascontiguousarray(codes.T),
-        scales,
-        (scales * sums).astype(np.float32),
-        error * _LONGER + 4.0 * _EPS,  # taking off the centre and scaling back round as well
-        reach * _LONGER,
-    )
+    rows = len(vectors)
+    columns = np.empty((vectors.shape[1], rows), dtype=np.int8)
+    scales, sums = np.empty(rows, dtype=np.float32), np.empty(rows, dtype=np.float32)
+    error = reach = 0.0
+    for start in range(0, rows, _ROWS_PER_STEP):
+        part = slice(start, start + _ROWS_PER_STEP)
+        rest = vectors[part] - centre
+        scale = np.abs(rest).max(axis=1) / np.float32(_ROW_PEAK)
+        scale[scale == 0.0] = 1.0
+        codes = np.rint(rest / scale[:, None]).astype(np.int8)
+        columns[:, part], scales[part] = codes.T, scale
+        sums[part] = codes.sum(axis=1, dtype=np.int32)
+        meant = codes * scale[:, None]
+        reach = max(reach, _longest(meant))
+        rest -= meant
+        error = max(error, _longest(rest))
+    # Taking off the centre and scaling back round as well.
+    return Block(columns, scales, scales * sums, error + 4.0 * _EPS, reach)
+
+
+def _longest(vectors: NDArray[np.float32]) -> float:
+    """No less than the longest one's length."""
+    return math.sqrt(np.einsum("nd,nd->n", vectors, vectors).max()) * _LONGER
 
 
 def join(blocks: Sequence[Block], rows: NDArray[np.intp]) -> Block:

@@ -15,6 +15,9 @@ Slots = NDArray[np.int32]
 class People:
     """Person keys as slots (whole numbers from 0), with labels and group members.
 
+    Keys are a database's: whole numbers from 0 that were counted up, so an array leads from
+    them to the slots.
+
     What a snapshot was given is never changed: lists only grow behind what it covers, or are
     copied before an entry changes; arrays of members are replaced.
 
@@ -28,7 +31,7 @@ class People:
         self.ids: list[str] = []
         self.names: list[str] = []
         self.members: Mapping[int, Slots] = {}
-        self._slot_of: dict[int, int] = {}
+        self._slot_of = np.empty(0, dtype=np.int32)  # -1: nobody
         self._free: list[int] = []
         self._shared = False
 
@@ -41,32 +44,41 @@ class People:
 
     def slots(self, people: ArrayLike) -> Slots:
         """The slots of person keys; new people get one, and their key for a label."""
-        keys, owner = np.unique(np.asarray(people, dtype=np.int64), return_inverse=True)
-        return np.array([self._slot(key) for key in keys.tolist()], dtype=np.int32)[owner]
+        keys = np.asarray(people, dtype=np.int64)
+        highest = int(keys.max(initial=-1))
+        if highest >= len(self._slot_of):
+            larger = np.full(highest + 1 + highest // 8, -1, dtype=np.int32)
+            larger[: len(self._slot_of)] = self._slot_of
+            self._slot_of = larger
+        found = self._slot_of[keys]
+        if (found < 0).any():
+            for key in np.unique(keys[found < 0]).tolist():
+                self._slot_of[key] = self._new_slot(f"#{key}")
+            found = self._slot_of[keys]
+        return found
 
-    def known(self, people: Iterable[int]) -> list[int]:
+    def known(self, people: Iterable[int]) -> Slots:
         """The slots of those of some keys that have one."""
-        return [self._slot_of[key] for key in map(int, people) if key in self._slot_of]
+        keys = np.array(list(people), dtype=np.int64)
+        slots = self._slot_of[keys[keys < len(self._slot_of)]]
+        return slots[slots >= 0]
 
-    def _slot(self, key: int) -> int:
-        slot = self._slot_of.get(key)
-        if slot is None:
-            if self._free:
-                slot = self._free.pop()
-                self._label(slot, f"#{key}", f"#{key}")
-            else:
-                slot = len(self.ids)
-                self.ids.append(f"#{key}")
-                self.names.append(f"#{key}")
-            self._slot_of[key] = slot
+    def _new_slot(self, label: str) -> int:
+        if self._free:
+            slot = self._free.pop()
+            self._label(slot, label, label)
+        else:
+            slot = len(self.ids)
+            self.ids.append(label)
+            self.names.append(label)
         return slot
 
     def label(self, people: Sequence[int], ids: Sequence[str], names: Sequence[str]) -> None:
         """Set ids and display names."""
-        for key, name_id, name in zip(people, ids, names, strict=True):
-            fresh = len(self.ids)
-            slot = self._slot(int(key))
-            if slot == fresh:  # no snapshot covers it yet
+        covered = len(self.ids)  # what comes behind no snapshot has
+        slots = self.slots(people).tolist()
+        for slot, name_id, name in zip(slots, ids, names, strict=True):
+            if slot >= covered:
                 self.ids[slot], self.names[slot] = name_id, name
             elif (self.ids[slot], self.names[slot]) != (name_id, name):
                 self._label(slot, name_id, name)
@@ -77,20 +89,18 @@ class People:
             self._shared = False
         self.ids[slot], self.names[slot] = name_id, name
 
-    def forget(self, people: Iterable[int]) -> list[int]:
+    def forget(self, people: Iterable[int]) -> Slots:
         """Let go of people's labels and memberships; their slots, to be used again."""
-        gone = self.known(people)
-        for key in map(int, people):
-            self._slot_of.pop(key, None)
-        for slot in gone:
+        keys = np.unique(np.array(list(people), dtype=np.int64))
+        gone = self.known(keys)
+        self._slot_of[keys[keys < len(self._slot_of)]] = -1
+        for slot in gone.tolist():
             self._label(slot, "", "")
-        if gone:
-            away = np.array(gone, dtype=np.int32)
-            self.members = {
-                group: own[~np.isin(own, away)] if np.isin(away, own).any() else own
-                for group, own in self.members.items()
-            }
-        self._free.extend(gone)
+        self.members = {
+            group: own[~np.isin(own, gone)] if np.isin(gone, own).any() else own
+            for group, own in self.members.items()
+        }
+        self._free.extend(gone.tolist())
         return gone
 
     def set_members(self, people: ArrayLike, groups: ArrayLike) -> None:

@@ -175,10 +175,15 @@ class PostgresLink:
             raise _translation(self.place, error) from _shown(self.place, error)
 
     @contextmanager
-    def alone(self) -> Iterator[psycopg.Connection]:
-        """A connection without a transaction or a time limit, for maintenance."""
-        with self._taken("SELECT 1") as (connection, _), translated(self.place):
-            connection.execute("SET statement_timeout = 0")
+    def alone(self, *, patient: bool = False) -> Iterator[psycopg.Connection]:
+        """A connection without a transaction or a time limit, for maintenance.
+
+        Args:
+            patient: Whether to wait for others as long as it takes, too.
+        """
+        with self._taken("SET statement_timeout = 0") as (connection, _), translated(self.place):
+            if patient:
+                connection.execute("SET lock_timeout = 0")
             try:
                 yield connection
             finally:

@@ -11,7 +11,10 @@ using Hierarchical Navigable Small World graphs*).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -30,12 +33,15 @@ __all__ = [
     "LARGEST_DIMENSION",
     "HnswPlan",
     "build_index",
+    "building",
     "drop_stale_indexes",
     "index_bytes",
     "measured",
     "read_plan",
     "search_index",
 ]
+
+_log = logging.getLogger(__name__)
 
 LARGEST_DIMENSION = 4000
 """Of a halfvec in an HNSW index (pgvector, README, "HNSW")."""
@@ -47,6 +53,7 @@ _CANDIDATES = (100, 200, 400, 800)  # tried in turn until the recall is good eno
 _ENOUGH_RECALL = 0.99
 _MOST_CANDIDATES = 16_384
 _EF_SEARCH_MOST = 1000  # pgvector's limit; iterative scans go beyond
+_RETRY_S = 0.2
 _EXACT_MEMBERS = 5_000  # groups up to this size are searched exactly, in about 20 ms
 
 
@@ -104,7 +111,7 @@ def build_index(driver: psycopg.Connection, space_key: int, dimension: int) -> H
     """Build the index of a space where there is none; readers and writers go on meanwhile.
 
     Args:
-        driver: Without a transaction.
+        driver: Without a transaction; nobody else must be building.
         space_key: The space.
         dimension: Of its vectors.
     """
@@ -116,20 +123,37 @@ def build_index(driver: psycopg.Connection, space_key: int, dimension: int) -> H
     if row == (False,):  # an interrupted build
         driver.execute(sql.SQL("DROP INDEX CONCURRENTLY {}").format(name))
     if row != (True,):
-        driver.execute(
-            sql.SQL(
-                "CREATE INDEX CONCURRENTLY {} ON embedding"
-                " USING hnsw ((vector::halfvec({})) halfvec_ip_ops)"
-                " WITH (m = {}, ef_construction = {}) WHERE {}"
-            ).format(
-                name,
-                sql.Literal(dimension),
-                sql.Literal(_M),
-                sql.Literal(_EF_CONSTRUCTION),
-                sql.SQL(_ids_of(space_key)),  # integers and our words
+        driver.add_notice_handler(_warn)  # that the server's memory is short, say
+        try:
+            driver.execute(
+                sql.SQL(
+                    "CREATE INDEX CONCURRENTLY {} ON embedding"
+                    " USING hnsw ((vector::halfvec({})) halfvec_ip_ops)"
+                    " WITH (m = {}, ef_construction = {}) WHERE {}"
+                ).format(name, dimension, _M, _EF_CONSTRUCTION, sql.SQL(_ids_of(space_key)))
             )
-        )
+        finally:
+            driver.remove_notice_handler(_warn)
     return HnswPlan(_M, _EF_CONSTRUCTION, _CANDIDATES[0], None, 0)
+
+
+def _warn(notice: psycopg.errors.Diagnostic) -> None:
+    _log.warning("while building an index: %s; %s", notice.message_primary, notice.message_hint)
+
+
+@contextmanager
+def building(driver: psycopg.Connection, gallery: str) -> Iterator[None]:
+    """Let only one process at a time build the indexes of a gallery."""
+    key = f"vultus/{gallery}/index"
+    # Who waits within a statement is what building concurrently waits for: a deadlock.
+    attempt = "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))"
+    while driver.execute(attempt, (key,)).fetchone() != (True,):
+        time.sleep(_RETRY_S)
+    try:
+        yield
+    finally:
+        if not driver.broken:
+            driver.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", (key,))
 
 
 def drop_stale_indexes(driver: psycopg.Connection, kept: int | None) -> None:

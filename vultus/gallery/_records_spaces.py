@@ -78,8 +78,10 @@ def activate_space(change: Change, space: EmbeddingSpace, *, allow_missing: bool
 def set_plan(change: Change, space: EmbeddingSpace, plan: str | None) -> None:
     """Keep how the approximate index of a space is built."""
     key = space_key(change.connection, space)
-    change.connection.execute("UPDATE space SET search_plan = ? WHERE key = ?", (plan, key))
-    change.tell("plan", [key])
+    sql = "SELECT search_plan FROM space WHERE key = ?"
+    if change.connection.execute(sql, (key,)).fetchone()[0] != plan:
+        change.connection.execute("UPDATE space SET search_plan = ? WHERE key = ?", (plan, key))
+        change.tell("plan", [key])
 
 
 def drop_space(change: Change, space: EmbeddingSpace) -> int:

@@ -13,7 +13,7 @@ from vultus.gallery._scan import Doubles, Floats, Places, Scan
 
 __all__ = ["Bounds", "Hits", "kth_highest", "leaders", "sieve", "starts"]
 
-_STRIPES = 64  # scores to a peak
+_ROWS_PER_PEAK = 64  # with fewer rows in a group, peaks cost more than they sort out
 _LOWEST = float(np.finfo(np.float32).min)  # passes every score but -inf
 
 
@@ -93,11 +93,12 @@ def sieve(
         few people, and more peaks are needed.
     """
     count = len(scan.queries)
-    peaks = min(peaks, scan.rows // _STRIPES + 1)  # one more than there are: everything passes
+    group = max(1, min(_ROWS_PER_PEAK, scan.rows // (4 * peaks)))
+    peaks = min(peaks, scan.rows // group + 1)  # one more than there are: everything passes
     top = np.full((count, peaks), -np.inf, dtype=np.float32)
     found = []
     for part in scan:
-        top = _highest(top, part.scores)
+        top = _highest(top, part.scores, group)
         floors = bounds.floor(top.min(axis=1)).astype(np.float32)
         places = np.flatnonzero(part.scores >= floors[:, None])
         query, column = np.divmod(places, part.scores.shape[1])
@@ -117,12 +118,12 @@ def sieve(
     return hits, everything | (np.bincount(people.query, minlength=count) >= k)
 
 
-def _highest(top: Floats, scores: Floats) -> Floats:
-    """The highest peaks of groups of rows so far."""
-    width = scores.shape[1] // _STRIPES
+def _highest(top: Floats, scores: Floats, group: int) -> Floats:
+    """The highest peaks of groups of so many rows so far."""
+    width = scores.shape[1] // group
     if width == 0:
         return top
-    groups = scores[:, : width * _STRIPES].reshape(len(scores), _STRIPES, width)
+    groups = scores[:, : width * group].reshape(len(scores), group, width)
     every = np.concatenate((top, groups.max(axis=1)), axis=1)
     wanted = top.shape[1]
     highest: Floats = np.partition(every, -wanted, axis=1)[:, -wanted:]

@@ -39,10 +39,8 @@ _PERSONAL = ("embedding", "sample", "crop", "person", "membership")
 _DEAD_ROWS = (
     "SELECT coalesce(sum(pg_stat_get_dead_tuples(c.oid)), 0)::bigint FROM pg_class c"
     " WHERE c.oid = ANY(SELECT unnest(ARRAY[o.oid, o.reltoastrelid]) FROM pg_class o"
-    " WHERE o.oid = ANY(%s::text[]::regclass[]))"
+    " WHERE o.oid IN ({0}))"
 )
-
-
 _HAS_PLAN = (
     "SELECT 1 FROM gallery g JOIN space s ON s.key = g.active_space WHERE s.search_plan IS NOT NULL"
 )
@@ -162,13 +160,24 @@ class PostgresGallery(RecordsGallery):
         """Reclaim dead rows of the tables about people; how many could not be."""
         with self._link.alone() as driver:
             # Without the option, an index is swept only once many rows are gone.
-            tables = ", ".join(_PERSONAL)
-            driver.execute(f"VACUUM (INDEX_CLEANUP ON) {tables}".encode())
-            row = driver.execute(_DEAD_ROWS, (list(_PERSONAL),)).fetchone()
+            driver.execute(f"VACUUM (INDEX_CLEANUP ON) {', '.join(_PERSONAL)}".encode())
+        return self._dead_rows()
+
+    def _dead_rows(self) -> int:
+        tables = ", ".join(f"'{table}'::regclass" for table in _PERSONAL)
+        row = self._link.ask(_DEAD_ROWS.format(tables))
         return int(row[0]) if row else 0
 
+    def _tidy(self) -> None:
+        self._vacuum()
+
     def _verify_store(self) -> Iterator[Finding]:
-        remaining = self._vacuum()
+        try:
+            remaining = self._vacuum()
+        except GalleryServerError as error:
+            if error.fields.get("reason") not in ("read-only", "locked", "permission"):
+                raise
+            remaining = self._dead_rows()
         if remaining:
             yield Finding(
                 "residue",
@@ -232,7 +241,8 @@ class PostgresGallery(RecordsGallery):
         key, space = found
         wanted = samples >= self._approximate_from and space.dimension <= server.LARGEST_DIMENSION
         plan = None
-        with self._link.alone() as driver:
+        gallery = self._link.place.gallery
+        with self._link.alone(patient=True) as driver, server.building(driver, gallery):
             server.drop_stale_indexes(driver, key if wanted else None)
             if wanted:
                 plan = server.build_index(driver, key, space.dimension)
