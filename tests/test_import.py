@@ -58,7 +58,7 @@ def test_dir_lists_the_public_names():
 
 def test_star_import():
     out = _run("from vultus import *; print(load.__module__, Box.__module__)")
-    assert out.split() == ["vultus.pipeline", "vultus.types"]
+    assert out.split() == ["vultus.pipeline.load", "vultus.types"]
 
 
 def test_version_is_the_distribution_s():

@@ -107,13 +107,13 @@ def test_codes_are_copied_on_the_second_use_within_bounds() -> None:
     blocks = Screen(8, peak=127).cover(held.vectors)
     filters = Filters(held)
     tenth, half = filters.select([1]), filters.select([2])
-    assert filters.copied(tenth, blocks) is None
+    assert filters.codes(tenth, blocks) is None
     # Of eight dimensions the codes' scales are as large as the codes: too much for a tenth.
-    assert filters.copied(tenth, blocks) is None
-    copy = tenth.copied(blocks, room_bytes=10**6)
+    assert filters.codes(tenth, blocks) is None
+    copy = tenth.codes(blocks, room_bytes=10**6)
     assert copy is not None
     assert len(copy) == -(-len(held) // 10)
-    assert filters.copied(tenth, blocks) is copy
+    assert filters.codes(tenth, blocks) is copy
     assert filters.nbytes == copy.nbytes == len(copy) * 16
-    assert half.copied(blocks, room_bytes=10) is None
-    assert half.copied(blocks, room_bytes=10) is None
+    assert half.codes(blocks, room_bytes=10) is None
+    assert half.codes(blocks, room_bytes=10) is None

@@ -14,7 +14,7 @@ from vultus.gallery._sieve import Bounds, Hits, kth_highest, leaders, sieve, sta
 
 __all__ = ["Found", "cosines_of", "nearest", "settle"]
 
-_PAIRS_PER_STEP = 4096  # rows widened to float64 at a time (16 MiB at 512 dimensions)
+_PAIRS_PER_STEP = 256  # rows widened to float64 at a time (1 MiB at 512 dimensions)
 _FEW_ROWS = 32  # per query: so few are settled in double precision at once
 _QUERIES_AT_ONCE = 256
 _HITS_AT_ONCE = 1 << 22  # pairs that may pass at a time when all do: 100 MB
@@ -60,9 +60,7 @@ def nearest(
     """
     table = scanner.table
     if len(queries) == 1 and selection.count <= _MANY_ROWS:
-        nobody = np.empty(0, dtype=np.float32)
-        every = Hits(np.zeros(selection.count, dtype=np.intp), selection.rows, nobody)
-        return settle(table, queries, every, k, at_least)
+        return _among_few(scanner, selection, queries, k, at_least)
     found: list[list[Found]] = [[] for _ in queries]
     peaks = 3 * k + 2 * -(-len(table) // max(1, table.people))
     work = [(which, peaks, coded) for which in _batches(np.arange(len(queries)), peaks, table)]
@@ -81,6 +79,26 @@ def nearest(
         for place in np.flatnonzero(done).tolist():
             found[which[place]] = settled[place]
     return found
+
+
+def _among_few(
+    scanner: Scanner, selection: Selection, query: Floats, k: int, at_least: float
+) -> list[list[Found]]:
+    """The same for one query and few rows, where a sieve costs more than it saves."""
+    table, rows = scanner.table, selection.rows
+    vectors = scanner.filters.vectors(selection)
+    scores = np.empty((1, len(rows)), dtype=np.float32)
+    if vectors is None:
+        scored(table.vectors, rows, query, scores)
+    else:
+        np.dot(vectors, query[0], out=scores[0])
+    high, wanted = scores[0], 4 * k
+    if wanted < len(high):
+        cut = float(np.partition(high, -wanted)[-wanted])
+        floor = min(max(cut, at_least), 1.0) - 2.0 * rounding(query.shape[1])
+        if cut <= at_least or len(np.unique(table.slots[rows[high >= cut]])) >= k:
+            rows = rows[high >= floor] if floor > -1.0 else rows
+    return settle(table, query, Hits.of_one(rows), k, at_least)
 
 
 def _batches(which: Places, peaks: int, table: Table) -> list[Places]:

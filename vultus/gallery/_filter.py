@@ -18,7 +18,7 @@ _REMEMBERED = 16  # sets of groups per snapshot
 # What a row costs beside one that is scanned as int8 in its block; measured at 100,000 x 512.
 _COST_FLOAT = 2.7  # as float32, rows in a run
 _COST_GATHERED = 5.5  # as float32, rows here and there
-# Copied codes may take this share of the vectors' memory, so that all of it stays below 1.3
+# Copies may take this share of the vectors' memory, so that all of it stays below 1.3
 # times the vectors: the codes are a quarter, numbers and names one or two per cent.
 _COPY_SHARE = 0.03
 _COPY_FROM_ROWS = 256  # fewer are gathered in no time
@@ -105,7 +105,8 @@ class Selection:
         self.count = len(table) - (0 if denied is None else int(np.count_nonzero(denied)))
         self.lengths: tuple[NDArray[np.float64], NDArray[np.int64]] | None = None
         self._table = table
-        self._copied: Block | None = None
+        self._codes: Block | None = None
+        self._vectors: NDArray[np.float32] | None = None
         self._uses = 0
 
     @cached_property
@@ -149,25 +150,40 @@ class Selection:
         blocks = len(self.blocks) * BLOCK_ROWS * (1.0 if screened else _COST_FLOAT)
         return self.count * (_COST_FLOAT if self.run else _COST_GATHERED) < blocks
 
-    def copied(self, blocks: Sequence[Block], room_bytes: int) -> Block | None:
-        """Codes of the rows within `blocks`, side by side, where that is worth a copy.
+    def codes(self, blocks: Sequence[Block], room_bytes: int) -> Block | None:
+        """Codes of the rows within `blocks`, side by side, where they are worth a copy.
 
         Args:
             blocks: Of all rows, from the first on.
             room_bytes: What the copy may take.
         """
         self._uses += 1
-        if self._copied is None and self._uses > 1 and blocks:
+        if self._codes is None and self._uses > 1:
             rows = self.rows[: int(np.searchsorted(self.rows, len(blocks) * BLOCK_ROWS))]
             size = len(rows) * blocks[0].nbytes // BLOCK_ROWS
             if len(rows) >= _COPY_FROM_ROWS and size <= room_bytes:
-                self._copied = join(blocks, rows)
-        return self._copied
+                self._codes = join(blocks, rows)
+        return self._codes
+
+    def vectors(self, room_bytes: int) -> NDArray[np.float32] | None:
+        """The rows themselves, side by side, where they lie so or are worth a copy.
+
+        Args:
+            room_bytes: What the copy may take.
+        """
+        if self.run is not None:
+            return self._table.vectors[self.run]
+        self._uses += 1
+        size = self.count * self._table.vectors.itemsize * self._table.vectors.shape[1]
+        if self._vectors is None and self._uses > 1 and size <= room_bytes:
+            self._vectors = self._table.vectors[self.rows]
+        return self._vectors
 
     @property
     def nbytes(self) -> int:
-        """Memory of the copied codes."""
-        return 0 if self._copied is None else self._copied.nbytes
+        """Memory of the copies."""
+        copies = (self._codes, self._vectors)
+        return sum(copy.nbytes for copy in copies if copy is not None)
 
 
 class Filters:
@@ -194,15 +210,22 @@ class Filters:
             self._known[key] = found  # the last used is the last to go
         return found
 
-    def copied(self, selection: Selection, blocks: Sequence[Block]) -> Block | None:
-        """`Selection.copied` within the memory that copies of all filters may take."""
+    def codes(self, selection: Selection, blocks: Sequence[Block]) -> Block | None:
+        """`Selection.codes` within the memory that copies of all filters may take."""
         with self._lock:
-            taken = sum(s.nbytes for s in self._known.values())
-            allowed = int(self._table.vectors.nbytes * _COPY_SHARE)
-            return selection.copied(blocks, allowed - taken)
+            return selection.codes(blocks, self._room_bytes())
+
+    def vectors(self, selection: Selection) -> NDArray[np.float32] | None:
+        """`Selection.vectors` within that memory."""
+        with self._lock:
+            return selection.vectors(self._room_bytes())
+
+    def _room_bytes(self) -> int:
+        taken = sum(s.nbytes for s in self._known.values())
+        return int(self._table.vectors.nbytes * _COPY_SHARE) - taken
 
     @property
     def nbytes(self) -> int:
-        """Memory of the copied codes."""
+        """Memory of the copies."""
         with self._lock:
             return sum(s.nbytes for s in self._known.values())

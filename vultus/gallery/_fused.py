@@ -16,7 +16,7 @@ from vultus.gallery._sieve import Hits, kth_highest, starts
 __all__ = ["nearest_fused"]
 
 _NO_DIRECTION = 1e-6  # samples whose sum is shorter than this cancel out
-_ROWS_PER_STEP = 4096
+_ROWS_PER_STEP = 1024
 _QUERIES_AT_ONCE = 32
 _TINY = 1e-9  # far above what double precision loses here, far below what float32 does
 
@@ -111,8 +111,7 @@ def _settle(
         wanted &= ~selection.denied
     rows = np.flatnonzero(wanted)
     rows = rows[np.lexsort((table.samples[rows], table.slots[rows]))]
-    hits = Hits(np.zeros(len(rows), dtype=np.intp), rows, np.empty(0, dtype=np.float32))
-    cosines = cosines_of(table, query[None], hits)
+    cosines = cosines_of(table, query[None], Hits.of_one(rows))
     wide = query.astype(np.float64)
     found = []
     begins = starts(table.slots[rows]).tolist()

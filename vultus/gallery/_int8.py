@@ -12,14 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vultus.errors import InferenceError
+from vultus.gallery._memory import give_back
 from vultus.gallery._product import integer_product
 from vultus.runtime import Session
 
 __all__ = ["BLOCK_ROWS", "Block", "Codes", "Screen", "join", "quantise", "rounding"]
 
 BLOCK_ROWS = 4096
-"""Rows quantised together; rows beyond the last full block are scanned as they are."""
+"""Rows quantised together; rows beyond the last block are scanned as they are."""
 
+# Codes may take this share of the vectors' memory. All rows' codes take a quarter and a bit; with
+# this, everything stays below 1.3 times the vectors, and only the last rows are without.
+_SHARE = 0.24
 _ROW_PEAK = 127  # of int8
 # A query's numbers are -peak … peak above a zero point of peak + 1. Eight bits where the
 # processor adds products in 32 bits (VNNI); where it adds pairs in 16 bits, 2 · 255 · 127 would
@@ -117,7 +121,8 @@ class Screen:
 
     def cover(self, vectors: NDArray[np.float32]) -> tuple[Block, ...]:
         """The blocks of these rows, which later calls may only extend; none where none pay."""
-        wanted = len(vectors) // BLOCK_ROWS
+        block_bytes = BLOCK_ROWS * (self.dimension + 8)
+        wanted = min(len(vectors) // BLOCK_ROWS, int(_SHARE * vectors.nbytes) // block_bytes)
         if len(self._blocks) < wanted and self._peak != 0:
             with self._lock:
                 self._extend(vectors, wanted)
@@ -136,6 +141,7 @@ class Screen:
             if self._peak is None:
                 self._peak = _best_peak(part, blocks[0].codes)
         self._blocks = tuple(blocks) if self._peak else ()
+        give_back()
 
     def encode(self, queries: NDArray[np.float32]) -> Codes:
         """Queries as codes; `cover` must have given blocks."""

@@ -78,10 +78,11 @@ class People:
         covered = len(self.ids)  # what comes behind no snapshot has
         slots = self.slots(people).tolist()
         for slot, name_id, name in zip(slots, ids, names, strict=True):
+            called = name_id if name == name_id else name  # most names are ids: one string each
             if slot >= covered:
-                self.ids[slot], self.names[slot] = name_id, name
+                self.ids[slot], self.names[slot] = name_id, called
             elif (self.ids[slot], self.names[slot]) != (name_id, name):
-                self._label(slot, name_id, name)
+                self._label(slot, name_id, called)
 
     def _label(self, slot: int, name_id: str, name: str) -> None:
         if self._shared:

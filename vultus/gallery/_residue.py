@@ -1,9 +1,10 @@
 """What lies in the parts of a SQLite file that nothing refers to; a program of its own.
 
-Run as ``python _residue.py FILE``, it prints a JSON object: the pages there are, how many of them
-are free, and those whose unused bytes hold more than what the page itself holds as well. (When
-SQLite rearranges a page it may leave copies of rows in the unused bytes between. They do no harm
-as long as the rows live, and turn up here once a row is erased.)
+Run as ``python _residue.py FILE [ROOT …]``, it prints a JSON object: the pages there are, how many
+of them are free, and those whose unused bytes hold more than what the page itself holds as well.
+(When SQLite rearranges a page it may leave copies of rows in the unused bytes between. They do no
+harm as long as the rows live, and turn up here once a row is erased, or moved to another page.)
+Tables and indexes whose root pages are given are left out: those that hold nothing of anybody.
 
 It is run in a process of its own because opening and closing the file within a process that has
 it open drops SQLite's locks (POSIX; sqlite.org/howtocorrupt.html, section 2.2). Nobody may write
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,10 +32,10 @@ _BOOKKEEPING_BYTES = 4
 _SHORTEST_COPY_BYTES = 6  # shorter pieces are found in any page by chance
 
 
-def scan(path: Path) -> dict[str, object]:
-    """The pages of a SQLite file and those with residue."""
+def scan(path: Path, roots: Iterable[int] = ()) -> dict[str, object]:
+    """The pages of a SQLite file and those with residue, trees with these roots left out."""
     with path.open("rb") as file:
-        return _Scan(file).result()
+        return _Scan(file).result(roots)
 
 
 class _Scan:
@@ -49,12 +50,13 @@ class _Scan:
         self._lock_page = 2**30 // self._page_bytes + 1  # never used
         self._dirty: set[int] = set()
 
-    def result(self) -> dict[str, object]:
+    def result(self, roots: Iterable[int]) -> dict[str, object]:
         """Look at every page once."""
         free = set(self._free_pages())
+        left_out = {self._lock_page, *free, *self._tree_pages(roots)}
         tails: dict[int, int] = {}
         for number in range(1, self._pages + 1):
-            if number in free or number == self._lock_page:
+            if number in left_out:
                 continue
             page = self._page(number)
             start = _HEADER_BYTES if number == 1 else 0
@@ -89,6 +91,17 @@ class _Scan:
                 yield leaf
             yield trunk
             trunk = words[0]
+
+    def _tree_pages(self, roots: Iterable[int]) -> Iterator[int]:
+        """Every page of trees, without those that long rows go on in."""
+        waiting = list(roots)
+        while waiting:
+            number = waiting.pop()
+            yield number
+            page = self._page(number)
+            if page[0] in (_TABLE_INNER, _INDEX_INNER):
+                cells = [_int(page, 12 + 2 * n, 2) for n in range(_int(page, 3, 2))]
+                waiting += [_int(page, 8, 4), *(_int(page, at, 4) for at in cells)]
 
     def _look_at_tree_page(
         self, number: int, page: bytes, start: int, tails: dict[int, int]
@@ -182,7 +195,8 @@ def _varint(page: bytes, at: int) -> tuple[int, int]:
 
 def main() -> None:
     """Scan the file named on the command line."""
-    sys.stdout.write(json.dumps(scan(Path(sys.argv[1]))))
+    found = scan(Path(sys.argv[1]), map(int, sys.argv[2:]))
+    sys.stdout.write(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ class Scan:
         self._denied: NDArray[np.bool_] | None = None
         if selection.is_sparse(screened=bool(blocks)):
             self._rows = selection.rows
-            copied = scanner.filters.copied(selection, blocks) if blocks else None
+            copied = scanner.filters.codes(selection, blocks) if blocks else None
             used = [] if copied is None else [copied]
         else:
             self._rows, self._denied = selection.layout.rows, selection.layout.denied
@@ -88,6 +88,8 @@ class Scan:
     def __iter__(self) -> Iterator[Part]:
         """The rows with codes, block by block, then the rest from the vectors."""
         done = 0
+        # One room for the scores of all parts: two of them need not be held at once.
+        self._room: Floats = np.empty(0, dtype=np.float32)
         together = max(1, _SCORES_PER_PART // (BLOCK_ROWS * len(self.queries)))
         for first in range(0, len(self._used), together):
             blocks = self._used[first : first + together]
@@ -99,7 +101,7 @@ class Scan:
     def _coded_part(self, blocks: Sequence[Block], start: int) -> Part:
         if self._codes is None:
             raise RuntimeError("codes are made with the blocks")
-        scores = np.empty((len(self.queries), sum(map(len, blocks))), dtype=np.float32)
+        scores = self._scores(sum(map(len, blocks)))
         done = 0
         for block in blocks:
             self._screen.score(self._codes, block, scores[:, done : done + len(block)])
@@ -108,12 +110,18 @@ class Scan:
 
     def _plain_part(self, inside: slice) -> Part:
         rows = self._rows[inside]
-        scores = np.empty((len(self.queries), len(rows)), dtype=np.float32)
+        scores = self._scores(len(rows))
         scored(self._vectors, rows, self.queries, scores)
         if self.coded:
             np.subtract(scores, self.zeros[:, None], out=scores, casting="same_kind")
             np.divide(scores, self.units[:, None], out=scores, casting="same_kind")
         return self._part(scores, inside.start)
+
+    def _scores(self, rows: int) -> Floats:
+        size = len(self.queries) * rows
+        if size > len(self._room):
+            self._room = np.empty(size, dtype=np.float32)
+        return self._room[:size].reshape(len(self.queries), rows)
 
     def _part(self, scores: Floats, start: int) -> Part:
         inside = slice(start, start + scores.shape[1])

@@ -63,6 +63,11 @@ class Hits:
     row: Places
     score: Floats
 
+    @classmethod
+    def of_one(cls, rows: Places) -> Self:
+        """Rows for a single query, not scored."""
+        return cls(np.zeros(len(rows), dtype=np.intp), rows, np.empty(0, dtype=np.float32))
+
     def __len__(self) -> int:
         return len(self.row)
 

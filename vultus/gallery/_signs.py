@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vultus.gallery._exact import Found, nearest, settle
 from vultus.gallery._filter import Selection, Table
+from vultus.gallery._memory import give_back
 from vultus.gallery._scan import Floats, Places, Scanner
 from vultus.gallery._sieve import Hits
 
@@ -21,7 +22,7 @@ LIMIT = 100_000_000
 
 _VERSION = 1
 _SEED = 20260101
-_ROWS_PER_STEP = 8192
+_ROWS_PER_STEP = 1024  # encoded at a time: small pieces are given back to the system
 _WORDS_AT_ONCE = 32_768  # 256 KiB: what is worked on stays in the processor's cache
 _CENTRE_ROWS = 16_384
 _EVERY = 16  # one row of so many tells how the distances are distributed
@@ -121,6 +122,8 @@ class Signs:
         for start in range(self._rows, rows, _ROWS_PER_STEP):
             part = vectors[start : min(start + _ROWS_PER_STEP, rows)]
             self._codes[:, start : start + len(part)] = self.encode(part).T
+        if rows - self._rows > _ROWS_PER_STEP:
+            give_back()
         self._rows = rows
 
     def encode(self, vectors: Floats) -> NDArray[np.uint64]:
@@ -168,8 +171,7 @@ def nearest_by_signs(
         if len(np.unique(table.slots[rows])) < k:
             found += nearest(scanner, selection, query[None], k, at_least, coded=False)
         else:
-            hits = Hits(np.zeros(len(rows), dtype=np.intp), rows, np.empty(0, dtype=np.float32))
-            found += settle(table, query[None], hits, k, at_least)
+            found += settle(table, query[None], Hits.of_one(rows), k, at_least)
     return found
 
 

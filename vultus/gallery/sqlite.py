@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 
 _RESTORE = "restore the file from a copy"
 _SHOWN = 10
+_IMPERSONAL = frozenset({"audit", "change", "gallery", "mirror", "space"})
 _SCAN_TIMEOUT_S = 600.0
 _FREE_SHARE = 0.25  # of the pages; more are given back
 _SWEPT_MAX_BYTES = 256 * 2**20  # looked through in a second, written anew in a few
@@ -211,14 +212,23 @@ class SqliteGallery(RecordsGallery):
     def _scan(self, patience_s: float | None = None) -> _Scanned | None:
         """What lies in the file's unused bytes; ``None`` where writers cannot be held off."""
         if self._file.writable:
-            with self._file.writing(patience_s):
-                return _scan(self._file.path)
-        return _scan(self._file.path) if self._file.frozen else None
+            with self._file.writing(patience_s) as connection:
+                return _scan(self._file.path, _impersonal_roots(connection))
+        if not self._file.frozen:
+            return None
+        with self._file.reading() as connection:
+            return _scan(self._file.path, _impersonal_roots(connection))
 
 
-def _scan(path: Path) -> _Scanned:
+def _impersonal_roots(connection: SqliteConnection) -> list[int]:
+    """Roots of the tables and indexes that tell nothing of anybody."""
+    rows = connection.execute("SELECT tbl_name, rootpage FROM sqlite_master").fetchall()
+    return [root for table, root in rows if table in _IMPERSONAL and root]
+
+
+def _scan(path: Path, roots: list[int]) -> _Scanned:
     """Look at a file's unused bytes, in a process of its own as `_residue` says."""
-    command = [sys.executable, "-I", _residue.__file__, str(path)]
+    command = [sys.executable, "-I", _residue.__file__, str(path), *map(str, roots)]
     try:
         ended = subprocess.run(command, capture_output=True, check=True, timeout=_SCAN_TIMEOUT_S)  # noqa: S603 - our own program
         return _Scanned(**json.loads(ended.stdout))
