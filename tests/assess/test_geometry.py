@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vultus.assess._aligned import TEMPLATE
-from vultus.assess.geometry import completeness, face_px, inter_eye_px, shape_residual
+from vultus.assess.geometry import completeness, face_px, inter_eye_px
 from vultus.errors import DegenerateLandmarksError
 from vultus.types import Box, Face, Frame, Landmarks
 
@@ -51,19 +51,3 @@ class TestCompleteness:
     def test_landmarks_that_coincide(self):
         with pytest.raises(DegenerateLandmarksError, match="must not coincide"):
             completeness(_face(np.ones((5, 2))))
-
-
-class TestShapeResidual:
-    def test_none_for_the_template_however_it_lies(self):
-        assert shape_residual(_face(TEMPLATE)) == pytest.approx(0.0, abs=1e-6)
-        assert shape_residual(_face(TEMPLATE @ [[0, 2], [-2, 0]] + 300)) == pytest.approx(
-            0, abs=1e-5
-        )
-
-    def test_a_turned_head_has_more(self):
-        turned = TEMPLATE.copy()
-        turned[2, 0] += 12  # the nose goes to one side
-        assert 0.08 < shape_residual(_face(turned)) < 0.2
-
-    def test_unknown_without_landmarks(self):
-        assert shape_residual(_face()) is None

@@ -68,7 +68,6 @@ class TestPick:
             ({"scrfd-2.5g"}, "scrfd-2.5g", "mtcnn"),
             ({"scrfd-10g", "scrfd-500m"}, "scrfd-10g", "scrfd-500m"),
             ({"ultralight-rfb-320"}, "mtcnn", "mtcnn"),
-            ({"retinaface-mbnet025"}, "retinaface-mbnet025", "retinaface-mbnet025"),
         ],
     )
     def test_by_what_is_installed(self, auto, installed, small, large):

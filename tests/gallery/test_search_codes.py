@@ -60,7 +60,7 @@ def test_a_row_at_the_centre_is_no_division_by_zero() -> None:
     centre = units(1, 8)[0]
     block = quantise(np.stack([centre, -centre]), centre)
     assert block.codes[:, 0].tolist() == [0] * 8
-    screen = Screen(8, peak=127)
+    screen = Screen(8, peak=127, share=1.0)
     screen.cover(np.repeat(centre[None], BLOCK_ROWS, axis=0))
     found = cosines(screen, np.stack([centre, -centre]), block)
     assert found == pytest.approx(np.array([[1, -1], [-1, 1]]), abs=0.03)
@@ -94,7 +94,7 @@ def test_no_score_is_further_off_than_promised(
 def test_the_promise_is_worth_something() -> None:
     # About 1/127 of a vector's largest numbers, in each coordinate: 0.02 for faces of 512.
     vectors = units(BLOCK_ROWS, 512)
-    screen = Screen(512, peak=127)
+    screen = Screen(512, peak=127, share=1.0)
     (block,) = screen.cover(vectors)
     codes = screen.encode(units(8, 512, seed=1))
     assert 0.01 < screen.error(codes, [block]).max() < 0.03
@@ -103,14 +103,14 @@ def test_the_promise_is_worth_something() -> None:
     # A common direction is taken out first, which leaves little to quantise.
     leaning = vectors * np.float32(0.1) + units(1, 512, seed=2)
     leaning /= np.linalg.norm(leaning, axis=1, keepdims=True)
-    screen = Screen(512, peak=127)
+    screen = Screen(512, peak=127, share=1.0)
     (block,) = screen.cover(leaning)
     assert block.error < 0.002
 
 
 def test_single_queries_and_batches_score_alike() -> None:
     vectors, queries = units(BLOCK_ROWS, 40), units(5, 40, seed=1)
-    screen = Screen(40, peak=127)
+    screen = Screen(40, peak=127, share=1.0)
     (block,) = screen.cover(vectors)
     together = cosines(screen, queries, block)
     alone = np.concatenate([cosines(screen, query[None], block) for query in queries])
@@ -119,7 +119,7 @@ def test_single_queries_and_batches_score_alike() -> None:
 
 def test_blocks_are_made_once_and_only_whole() -> None:
     vectors = units(2 * BLOCK_ROWS + 10, 8)
-    screen = Screen(8, peak=127)
+    screen = Screen(8, peak=127, share=1.0)
     assert screen.cover(vectors[: BLOCK_ROWS - 1]) == ()
     (first,) = screen.cover(vectors[: BLOCK_ROWS + 5])
     assert screen.cover(vectors)[0] is first
@@ -131,7 +131,7 @@ def test_blocks_are_made_once_and_only_whole() -> None:
 
 def test_joined_codes_are_those_of_the_rows() -> None:
     vectors = units(3 * BLOCK_ROWS, 8)
-    screen = Screen(8, peak=127)
+    screen = Screen(8, peak=127, share=1.0)
     blocks = screen.cover(vectors)
     rows = np.array([0, 5, BLOCK_ROWS - 1, 2 * BLOCK_ROWS, 3 * BLOCK_ROWS - 1])
     joined = join(blocks, rows)
@@ -148,19 +148,19 @@ def test_a_slow_or_wrong_product_is_not_used(monkeypatch: pytest.MonkeyPatch) ->
     vectors = units(BLOCK_ROWS, 64)
     times = iter([2.0, 1.0])  # the integer product, then the float one
     monkeypatch.setattr(_int8, "_least_s", lambda _: next(times))
-    assert Screen(64).cover(vectors) == ()
+    assert Screen(64, share=1.0).cover(vectors) == ()
     times = iter([1.0, 2.0])
-    assert len(Screen(64).cover(vectors)) == 1
+    assert len(Screen(64, share=1.0).cover(vectors)) == 1
     monkeypatch.setattr(_int8, "_is_right", lambda *_: False)
     times = iter([1.0, 2.0])
-    assert Screen(64).cover(vectors) == ()
+    assert Screen(64, share=1.0).cover(vectors) == ()
 
 
 def test_a_processor_that_saturates_gets_shorter_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_int8, "_is_right", lambda _session, peak, _dimension: peak < 100)
     times = iter([1.0, 2.0])
     monkeypatch.setattr(_int8, "_least_s", lambda _: next(times))
-    screen = Screen(64)
+    screen = Screen(64, share=1.0)
     screen.cover(units(BLOCK_ROWS, 64))
     assert screen._peak == 63
     assert screen.encode(units(3, 64)).codes.max() <= 2 * 63 + 1
@@ -171,8 +171,16 @@ def test_a_runtime_that_fails_is_not_used(monkeypatch: pytest.MonkeyPatch) -> No
         raise InferenceError("no such operator")
 
     monkeypatch.setattr(_int8, "integer_product", fail)
-    assert Screen(64).cover(units(BLOCK_ROWS, 64)) == ()
+    assert Screen(64, share=1.0).cover(units(BLOCK_ROWS, 64)) == ()
 
 
 def test_this_machine_multiplies_rightly() -> None:
     assert _int8._is_right(integer_product(), 63, 512)
+
+
+def test_codes_stay_within_their_share() -> None:
+    vectors = units(10 * BLOCK_ROWS, 16)
+    screen = Screen(16, peak=127, share=0.2)
+    blocks = screen.cover(vectors)  # a block takes 24 bytes a row, a vector 64
+    assert len(blocks) == 5
+    assert screen.nbytes <= 0.2 * vectors.nbytes

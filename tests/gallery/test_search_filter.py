@@ -104,7 +104,7 @@ def test_few_rows_are_read_one_by_one(
 
 def test_codes_are_copied_on_the_second_use_within_bounds() -> None:
     held = table(5 * BLOCK_ROWS)
-    blocks = Screen(8, peak=127).cover(held.vectors)
+    blocks = Screen(8, peak=127, share=1.0).cover(held.vectors)
     filters = Filters(held)
     tenth, half = filters.select([1]), filters.select([2])
     assert filters.codes(tenth, blocks) is None
@@ -117,3 +117,19 @@ def test_codes_are_copied_on_the_second_use_within_bounds() -> None:
     assert filters.nbytes == copy.nbytes == len(copy) * 16
     assert half.codes(blocks, room_bytes=10) is None
     assert half.codes(blocks, room_bytes=10) is None
+
+
+def test_vectors_of_few_rows_are_copied_on_the_second_use() -> None:
+    held = table(1000)
+    filters = Filters(held)
+    run = filters.vectors(filters.select([3]))
+    assert run is not None
+    assert np.shares_memory(run, held.vectors)
+    few = filters.select([1])
+    assert filters.vectors(few) is None
+    assert filters.vectors(few) is None  # a tenth is more than three per cent
+    copy = few.vectors(room_bytes=100 * 32)
+    assert copy is not None
+    assert (copy == held.vectors[::10]).all()
+    assert filters.vectors(few) is copy
+    assert filters.nbytes == 100 * 32

@@ -7,7 +7,7 @@ import numpy as np
 from vultus.assess._aligned import FACE, TEMPLATE, box_points, similarity
 from vultus.types import Face
 
-__all__ = ["completeness", "face_px", "inter_eye_px", "shape_residual"]
+__all__ = ["completeness", "face_px", "inter_eye_px"]
 
 
 def face_px(face: Face) -> float:
@@ -40,22 +40,3 @@ def completeness(face: Face) -> float:
     places = np.column_stack([across, down]) @ matrix[:, :2].T + matrix[:, 2]
     low, high = -0.5, np.array([face.frame.width_px, face.frame.height_px]) - 0.5
     return float(((places >= low) & (places <= high)).all(axis=1).mean())
-
-
-def shape_residual(face: Face) -> float | None:
-    """How far five landmarks are from those of a face that looks straight ahead.
-
-    Root mean square distance to the upright template after the best shift, turn and scale, as a
-    part of the distance between the template's eyes: a head that is turned or nods, and landmarks
-    that went astray, raise it. ``None`` without landmarks.
-
-    Raises:
-        DegenerateLandmarksError: The landmarks coincide.
-    """
-    if face.landmarks is None:
-        return None
-    points = face.landmarks.points.astype(np.float64)
-    matrix = similarity(points, TEMPLATE)
-    off = points @ matrix[:, :2].T + matrix[:, 2] - TEMPLATE
-    eyes = float(np.hypot(*(TEMPLATE[1] - TEMPLATE[0])))
-    return float(np.sqrt((off**2).sum(axis=1).mean())) / eyes

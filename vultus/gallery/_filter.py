@@ -6,6 +6,7 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,10 @@ _REMEMBERED = 16  # sets of groups per snapshot
 # What a row costs beside one that is scanned as int8 in its block; measured at 100,000 x 512.
 _COST_FLOAT = 2.7  # as float32, rows in a run
 _COST_GATHERED = 5.5  # as float32, rows here and there
-# Copies may take this share of the vectors' memory, so that all of it stays below 1.3
+# Copies may take these shares of the vectors' memory, so that all of it stays below 1.3
 # times the vectors: the codes are a quarter, numbers and names one or two per cent.
-_COPY_SHARE = 0.03
+_CODES_SHARE = 0.03
+_VECTORS_SHARE = 0.012
 _COPY_FROM_ROWS = 256  # fewer are gathered in no time
 
 
@@ -180,10 +182,14 @@ class Selection:
         return self._vectors
 
     @property
-    def nbytes(self) -> int:
-        """Memory of the copies."""
-        copies = (self._codes, self._vectors)
-        return sum(copy.nbytes for copy in copies if copy is not None)
+    def codes_bytes(self) -> int:
+        """Memory of the copied codes."""
+        return 0 if self._codes is None else self._codes.nbytes
+
+    @property
+    def vectors_bytes(self) -> int:
+        """Memory of the copied vectors."""
+        return 0 if self._vectors is None else self._vectors.nbytes
 
 
 class Filters:
@@ -213,19 +219,19 @@ class Filters:
     def codes(self, selection: Selection, blocks: Sequence[Block]) -> Block | None:
         """`Selection.codes` within the memory that copies of all filters may take."""
         with self._lock:
-            return selection.codes(blocks, self._room_bytes())
+            return selection.codes(blocks, self._room_bytes(_CODES_SHARE, "codes_bytes"))
 
     def vectors(self, selection: Selection) -> NDArray[np.float32] | None:
         """`Selection.vectors` within that memory."""
         with self._lock:
-            return selection.vectors(self._room_bytes())
+            return selection.vectors(self._room_bytes(_VECTORS_SHARE, "vectors_bytes"))
 
-    def _room_bytes(self) -> int:
-        taken = sum(s.nbytes for s in self._known.values())
-        return int(self._table.vectors.nbytes * _COPY_SHARE) - taken
+    def _room_bytes(self, share: float, kind: Literal["codes_bytes", "vectors_bytes"]) -> int:
+        taken = sum(getattr(s, kind) for s in self._known.values())
+        return int(self._table.vectors.nbytes * share) - taken
 
     @property
     def nbytes(self) -> int:
         """Memory of the copies."""
         with self._lock:
-            return sum(s.nbytes for s in self._known.values())
+            return sum(s.codes_bytes + s.vectors_bytes for s in self._known.values())

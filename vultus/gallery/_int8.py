@@ -21,9 +21,9 @@ __all__ = ["BLOCK_ROWS", "Block", "Codes", "Screen", "join", "quantise", "roundi
 BLOCK_ROWS = 4096
 """Rows quantised together; rows beyond the last block are scanned as they are."""
 
-# Codes may take this share of the vectors' memory. All rows' codes take a quarter and a bit; with
-# this, everything stays below 1.3 times the vectors, and only the last rows are without.
-_SHARE = 0.24
+# Codes may take this share of the vectors' memory, so that everything stays below 1.3 times the
+# vectors: enough for all rows of 512 dimensions; of fewer, where scales weigh more, for most.
+_SHARE = 0.254
 _ROW_PEAK = 127  # of int8
 # A query's numbers are -peak … peak above a zero point of peak + 1. Eight bits where the
 # processor adds products in 32 bits (VNNI); where it adds pairs in 16 bits, 2 · 255 · 127 would
@@ -101,10 +101,12 @@ class Screen:
         dimension: Of the vectors.
         peak: The largest number of a query's code, 0 for not using codes at all; ``None``:
             what this machine does right and fast.
+        share: Of the vectors' memory, what the codes may take.
     """
 
-    def __init__(self, dimension: int, *, peak: int | None = None) -> None:
+    def __init__(self, dimension: int, *, peak: int | None = None, share: float = _SHARE) -> None:
         self.dimension = dimension
+        self._share = share
         self._lock = threading.Lock()
         self._blocks: tuple[Block, ...] = ()
         self._peak = peak
@@ -117,12 +119,12 @@ class Screen:
 
     def renewed(self) -> Screen:
         """One without blocks, for other rows on this machine."""
-        return Screen(self.dimension, peak=self._peak)
+        return Screen(self.dimension, peak=self._peak, share=self._share)
 
     def cover(self, vectors: NDArray[np.float32]) -> tuple[Block, ...]:
         """The blocks of these rows, which later calls may only extend; none where none pay."""
         block_bytes = BLOCK_ROWS * (self.dimension + 8)
-        wanted = min(len(vectors) // BLOCK_ROWS, int(_SHARE * vectors.nbytes) // block_bytes)
+        wanted = min(len(vectors) // BLOCK_ROWS, int(self._share * vectors.nbytes) // block_bytes)
         if len(self._blocks) < wanted and self._peak != 0:
             with self._lock:
                 self._extend(vectors, wanted)

@@ -61,9 +61,7 @@ class MilvusSearch(NamedTuple):
         Raises:
             Moved: The records are in another state by now.
         """
-        first = min(_ROWS_PER_PERSON * k, MOST_HITS)
-        if not self.exact:
-            first = max(first, _APPROXIMATE_ROWS)
+        first = self._first(k)
         found = []
         for start in range(0, len(queries), _QUERIES_PER_CALL):
             part = queries[start : start + _QUERIES_PER_CALL]
@@ -74,6 +72,15 @@ class MilvusSearch(NamedTuple):
                     return None
                 found.append(matches)
         return found
+
+    def proposed(self, query: NDArray[np.float32]) -> Sequence[Candidate]:
+        """The samples that a search for one person looks at first."""
+        return self._proposals(query[None], self._first(1))[0].candidates
+
+    def _first(self, k: int) -> int:
+        """How many rows to ask for at first."""
+        rows = min(_ROWS_PER_PERSON * k, MOST_HITS)
+        return rows if self.exact else max(rows, _APPROXIMATE_ROWS)
 
     def _settle(
         self,

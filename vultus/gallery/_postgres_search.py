@@ -25,7 +25,7 @@ from psycopg import sql
 
 from vultus.gallery._candidates import Candidate, Proposal, rounding, search_until_certain
 from vultus.gallery._postgres_dialect import PostgresConnection
-from vultus.gallery._recall import K, NearestPeople
+from vultus.gallery._recall import questions, recall
 from vultus.gallery._records_find import SPACE_STRIDE
 from vultus.types import Match
 
@@ -65,7 +65,8 @@ class HnswPlan:
         m: Links per element.
         ef_construction: Breadth of the search while building.
         candidates: How many samples it proposes per search; breadth of the search too.
-        recall: Part of the five truly nearest people that were found when it was measured.
+        recall: Part of the queries answered with the same person as by exact search.
+        queries: How many were asked.
         samples: How many there were then.
     """
 
@@ -73,6 +74,7 @@ class HnswPlan:
     ef_construction: int
     candidates: int
     recall: float | None
+    queries: int
     samples: int
 
     def text(self) -> str:
@@ -134,7 +136,7 @@ def build_index(driver: psycopg.Connection, space_key: int, dimension: int) -> H
             )
         finally:
             driver.remove_notice_handler(_warn)
-    return HnswPlan(_M, _EF_CONSTRUCTION, _CANDIDATES[0], None, 0)
+    return HnswPlan(_M, _EF_CONSTRUCTION, _CANDIDATES[0], None, 0, 0)
 
 
 def _warn(notice: psycopg.errors.Diagnostic) -> None:
@@ -314,11 +316,16 @@ def measured(
         plan: How the index was built.
         samples: How many it holds.
     """
-    truth = NearestPeople(connection, space_key, dimension)
+    asked = questions(connection, space_key, dimension)
+    best = replace(plan, samples=samples, queries=len(asked))
     for candidates in _CANDIDATES:
-        plan = replace(plan, candidates=candidates, samples=samples)
-        found = search_index(connection, space_key, plan, truth.queries, K, None, None)
-        plan = replace(plan, recall=None if found is None else truth.recall(found))
-        if plan.recall is None or plan.recall >= _ENOUGH_RECALL:
+
+        def propose(query: NDArray[np.float32], limit: int = candidates) -> Sequence[Candidate]:
+            return _propose(connection, space_key, query, None, limit).candidates
+
+        part = recall(asked, propose)
+        if part is None or best.recall is None or part > best.recall:
+            best = replace(best, candidates=candidates, recall=part)
+        if part is None or part >= _ENOUGH_RECALL:
             break
-    return plan
+    return best

@@ -13,7 +13,7 @@ import numpy as np
 
 from vultus.errors import GalleryServerError, MissingExtraError, VultusError
 from vultus.gallery._milvus_url import MilvusPlace, parse_milvus_url
-from vultus.gallery._recall import K, NearestPeople
+from vultus.gallery._recall import questions, recall
 from vultus.gallery._records import Change, Connection, Damage, read_space
 from vultus.gallery._records_find import group_keys
 from vultus.gallery._records_gallery import RecordsGallery
@@ -254,17 +254,23 @@ class MilvusGallery(RecordsGallery):
             self._mirror.rebuild()
         self._sweep(wholly=True)
         self._records._tidy()
+        part = self._recall()
+        with self._change() as change:
+            found = read_space(change.connection)
+            if found is not None:
+                plan = None if part is None else json.dumps({"kind": "milvus", "recall": part})
+                set_plan(change, found[1], plan)
+
+    def _recall(self) -> float | None:
+        """How often Milvus finds whom exact search finds; ``None`` where it compares everything."""
+        from vultus.gallery._milvus_search import MilvusSearch
+
         with self._streaming() as connection:
             mark = self._mirror.mark(connection)
-            if mark is None:
-                return
-            truth = NearestPeople(connection, mark.space_key, mark.space.dimension)
-        recall = None
-        if self._index_of(mark)["index_type"] != "FLAT" and len(truth.queries):
-            embeddings = [Embedding(vector, mark.space) for vector in truth.queries]
-            recall = truth.recall(self.search_many(embeddings, K))
-        with self._change() as change:
-            set_plan(change, mark.space, json.dumps({"kind": "milvus", "recall": recall}))
+            if mark is None or self._index_of(mark)["index_type"] == "FLAT":
+                return None
+            asked = questions(connection, mark.space_key, mark.space.dimension)
+        return recall(asked, MilvusSearch(self._engine, self._read, mark, False, None).proposed)
 
     # -- soundness ------------------------------------------------------------------------------
 

@@ -268,6 +268,7 @@ class PostgresGallery(RecordsGallery):
                         "m": plan.m,
                         "ef_construction": plan.ef_construction,
                         "candidates": plan.candidates,
+                        "recall_queries": plan.queries,
                         "recall_samples": plan.samples,
                         "server_bytes": index_bytes(connection, key),
                     },

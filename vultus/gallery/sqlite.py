@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 _RESTORE = "restore the file from a copy"
 _SHOWN = 10
-_IMPERSONAL = frozenset({"audit", "change", "gallery", "mirror", "space"})
+_IMPERSONAL = frozenset({"audit", "change", "gallery", "mirror", "space", "sqlite_sequence"})
 _SCAN_TIMEOUT_S = 600.0
 _FREE_SHARE = 0.25  # of the pages; more are given back
 _SWEPT_MAX_BYTES = 256 * 2**20  # looked through in a second, written anew in a few
@@ -213,17 +213,17 @@ class SqliteGallery(RecordsGallery):
         """What lies in the file's unused bytes; ``None`` where writers cannot be held off."""
         if self._file.writable:
             with self._file.writing(patience_s) as connection:
-                return _scan(self._file.path, _impersonal_roots(connection))
+                return _scan(self._file.path, _personal_roots(connection))
         if not self._file.frozen:
             return None
         with self._file.reading() as connection:
-            return _scan(self._file.path, _impersonal_roots(connection))
+            return _scan(self._file.path, _personal_roots(connection))
 
 
-def _impersonal_roots(connection: SqliteConnection) -> list[int]:
-    """Roots of the tables and indexes that tell nothing of anybody."""
+def _personal_roots(connection: SqliteConnection) -> list[int]:
+    """Root pages of the tables that tell something of somebody, and of their indexes."""
     rows = connection.execute("SELECT tbl_name, rootpage FROM sqlite_master").fetchall()
-    return [root for table, root in rows if table in _IMPERSONAL and root]
+    return [root for table, root in rows if root and table not in _IMPERSONAL]
 
 
 def _scan(path: Path, roots: list[int]) -> _Scanned:
