@@ -59,10 +59,11 @@ def shared_models() -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """No test sees, or touches, the models of whoever runs it."""
+    """No test sees, or touches, the models and caches of whoever runs it."""
     home = tmp_path_factory.mktemp("vultus-home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("VULTUS_HOME", str(home))
+        patch.setenv("VULTUS_CACHE", str(home / "cache"))
         patch.delenv("VULTUS_OFFLINE", raising=False)
         patch.delenv("VULTUS_MIRROR", raising=False)
         yield home

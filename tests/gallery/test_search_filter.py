@@ -82,13 +82,15 @@ def test_blocks_without_a_row_that_counts_are_left_out() -> None:
     selection = Selection(held, denied)
     assert selection.blocks == [1, 2, 5]
     layout = selection.layout
+    assert layout.rows is not None
     assert layout.rows.tolist() == [
         *range(BLOCK_ROWS, 3 * BLOCK_ROWS),
         *range(5 * BLOCK_ROWS, 5 * BLOCK_ROWS + 7),
     ]
     assert layout.denied is not None
     assert np.flatnonzero(~layout.denied).tolist() == [0, 2 * BLOCK_ROWS - 1, 2 * BLOCK_ROWS]
-    assert Selection(held, None).layout.denied is None
+    whole = Selection(held, None).layout
+    assert (whole.count, whole.rows, whole.denied) == (len(held), None, None)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ import typer
 from vultus.cli._output import err, with_progress
 from vultus.errors import (
     GalleryFileError,
+    GalleryServerError,
     ImageNotFoundError,
     InputError,
+    MissingExtraError,
     ModelError,
     OutputError,
     SpaceMismatchError,
@@ -179,7 +181,13 @@ def signing_key() -> bytes | None:
     return os.environ.get(SIGNING_VARIABLE, "").encode("utf-8") or None
 
 
-HOPELESS = (ModelError, GalleryFileError, SpaceMismatchError)
+HOPELESS = (
+    ModelError,
+    GalleryFileError,
+    GalleryServerError,
+    MissingExtraError,
+    SpaceMismatchError,
+)
 """What fails for one picture of a job would fail for every other."""
 
 

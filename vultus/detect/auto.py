@@ -17,9 +17,10 @@ from vultus.types import Face, Frame
 __all__ = ["AutoDetector", "Pick"]
 
 # By accuracy, best first. Average precision, easy / medium / hard, on the 220 pictures of WIDER
-# FACE val at hand, two looks, score threshold 0.02: SCRFD-2.5G @@, SCRFD-500M 91.0 / 90.2 / 83.9,
-# YuNet 89.3 / 89.8 / 83.4, its export of May 2026 88.8 / 88.6 / 77.7, MTCNN 78.9 / 77.5 / 46.0.
-# SCRFD-10G as published. MTCNN ships with vultus, so there always is one.
+# FACE val at hand, two looks, score threshold 0.02: SCRFD-2.5G 93.0 / 92.1 / 87.1, SCRFD-500M
+# 91.0 / 90.2 / 83.9, YuNet 89.3 / 89.8 / 83.4, its export of May 2026 88.8 / 88.6 / 77.7, MTCNN
+# (its own thresholds) 78.9 / 77.5 / 46.0. SCRFD-10G as published. MTCNN ships with vultus, so there
+# always is one.
 _ACCURATE = (
     "scrfd-10g",
     "scrfd-2.5g",

@@ -79,12 +79,14 @@ class Layout:
 
     Attributes:
         blocks: Their numbers, ascending; the last block of a table may be a short one.
-        rows: (m,) the table's rows in them, ascending.
+        count: m, the number of rows in them.
+        rows: (m,) the table's rows in them, ascending; ``None``: all.
         denied: (m,) bool, which do not count; ``None``: all do.
     """
 
     blocks: list[int]
-    rows: NDArray[np.intp]
+    count: int
+    rows: NDArray[np.intp] | None
     denied: NDArray[np.bool_] | None
 
 
@@ -137,13 +139,13 @@ class Selection:
         """Those blocks' rows."""
         total = len(self._table)
         if len(self.blocks) * BLOCK_ROWS >= total:
-            return Layout(self.blocks, np.arange(total, dtype=np.intp), self.denied)
+            return Layout(self.blocks, total, None, self.denied)
         inside = np.zeros(total, dtype=np.bool_)
         for block in self.blocks:
             inside[block * BLOCK_ROWS : (block + 1) * BLOCK_ROWS] = True
         rows = np.flatnonzero(inside)
         denied = None if self.denied is None else self.denied[rows]
-        return Layout(self.blocks, rows, denied)
+        return Layout(self.blocks, len(rows), rows, denied)
 
     def is_sparse(self, *, screened: bool) -> bool:
         """Whether to read the rows one by one rather than the blocks they lie in."""

@@ -30,6 +30,7 @@ EVERYWHERE = 0
 """Stands for all groups; keys of groups begin with 1."""
 
 _ROWS_PER_FETCH = 1000
+_SWEPT_AT_ONCE_BYTES = 8 << 20  # a Lite file of so many bytes is rewritten in about 0.1 s
 # HNSW as Milvus itself chooses it where one lets it (AUTOINDEX, milvus.yaml).
 _HNSW = {"M": 18, "efConstruction": 240}
 _EF_LEAST = 64
@@ -156,17 +157,22 @@ class MilvusEngine:
         with self._translated():
             self._client.drop_collection(name, timeout=self._timeout_s)
 
-    def sweep(self, name: str, *, wholly: bool) -> None:
+    def sweep(self, name: str, *, wholly: bool) -> bool:
         """Have the files rewritten without what was deleted; a server does so in its own time.
 
         Args:
             name: The collection.
-            wholly: Also what lies in segments still being written. A server allows that a few
-                times a minute only.
+            wholly: However long it takes, and with what is not yet in files. A server allows the
+                latter a few times a minute only.
+
+        Returns:
+            Whether it was done, or is being done.
         """
         if self.place.lite:
+            if not wholly and Path(self.place.uri).stat().st_size > _SWEPT_AT_ONCE_BYTES:
+                return False
             self._sweep_file()
-            return
+            return True
         with self._translated():
             try:
                 if wholly:
@@ -175,6 +181,7 @@ class MilvusEngine:
             except grpc.RpcError as error:
                 if error.code() != grpc.StatusCode.UNIMPLEMENTED:  # a Lite served over the network
                     raise
+        return True
 
     def _sweep_file(self) -> None:
         """Rewrite a Lite file, which is one of SQLite's; what was deleted lies in its free bytes.

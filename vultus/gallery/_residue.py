@@ -26,8 +26,8 @@ __all__ = ["main", "scan"]
 _HEADER_BYTES = 100
 _TABLE_LEAF, _TABLE_INNER, _INDEX_INNER = 13, 5, 2
 _SHOWN = 20
-# Of former bookkeeping, two bytes for a cell's place or four for a free block, nothing can be told.
-_BOOKKEEPING_BYTES = 4
+_BOOKKEEPING_BYTES = 4  # of a free block: its successor and its size
+_PLACE_BELOW = 0x20  # first byte of a cell's place in a page of 8 KiB, which ours have; no text's
 _SHORTEST_COPY_BYTES = 6  # shorter pieces are found in any page by chance
 _NEIGHBOURS = 16  # rows move to pages beside, which are later split in turn
 
@@ -38,12 +38,12 @@ class _Page(NamedTuple):
     Attributes:
         cells: Where its rows begin.
         live: Its bytes with the unused ones zero.
-        islands: Runs of unused bytes that are no bookkeeping.
+        rests: Unused bytes that may be of rows.
     """
 
     cells: list[int]
     live: bytes
-    islands: list[bytes]
+    rests: list[bytes]
 
 
 def scan(path: Path, roots: Iterable[int]) -> dict[str, object]:
@@ -108,10 +108,10 @@ class _Scan:
         for position, (number, parent) in enumerate(pages):
             raw = self._bytes(number)
             page = self._parsed(raw)
-            if page.islands:
+            if page.rests:
                 near = [n for n, _ in pages[max(0, position - _NEIGHBOURS) :][: 2 * _NEIGHBOURS]]
                 live = b"".join(self._parsed(self._bytes(n)).live for n in (*near, parent) if n)
-                if not all(_is_copied(island, live) for island in page.islands):
+                if not all(_is_copied(rest, live) for rest in page.rests):
                     self._dirty.add(number)
             if raw[0] != _TABLE_INNER:  # its cells are keys only
                 for cell in page.cells:
@@ -130,15 +130,11 @@ class _Scan:
         unused = [(a, b) for a, b in unused if page.count(0, a, b) < b - a]
         if not unused:
             return _Page(cells, page, [])
-        live, islands = bytearray(page), list[bytes]()
+        live, rests = bytearray(page), list[bytes]()
         for first, last in unused:
-            start = first
-            if first == pointers + 2 * count:  # places of former cells, two bytes each
-                while start + 1 < last and _int(page, start, 2) < len(page):
-                    start += 2
-            islands += [i for i in page[start:last].split(b"\0") if len(i) > _BOOKKEEPING_BYTES]
+            rests += _rows(page[first:last])
             live[first:last] = bytes(last - first)
-        return _Page(cells, bytes(live), islands)
+        return _Page(cells, bytes(live), rests)
 
     def _follow(self, page: bytes, at: int) -> None:
         """Where a row goes on in other pages, look at what lies behind its end."""
@@ -161,14 +157,33 @@ class _Scan:
             self._dirty.add(number)
 
 
-def _is_copied(island: bytes, live: bytes) -> bool:
+def _rows(unused: bytes) -> list[bytes]:
+    """Runs of unused bytes that may be of a row.
+
+    Left out are headers of former free blocks, and places of former cells in front: two bytes
+    each, and a run may begin within one whose first byte is zero.
+    """
+    found = []
+    for run in unused.split(b"\0"):
+        rest = run
+        for start in (0, 1):
+            end = start
+            while end < len(run) and run[end] < _PLACE_BELOW:
+                end += 2
+            rest = min(rest, run[end:], key=len)
+        if len(rest) > _BOOKKEEPING_BYTES:
+            found.append(rest)
+    return found
+
+
+def _is_copied(rest: bytes, live: bytes) -> bool:
     """Whether bytes can be put together from pieces of others."""
     start = 0
-    while start < len(island):
-        end = start + min(_SHORTEST_COPY_BYTES, len(island) - start)
-        if island[start:end] not in live:
+    while start < len(rest):
+        end = start + min(_SHORTEST_COPY_BYTES, len(rest) - start)
+        if rest[start:end] not in live:
             return False
-        while end < len(island) and island[start : end + 1] in live:
+        while end < len(rest) and rest[start : end + 1] in live:
             end += 1
         start = end
     return True

@@ -29,11 +29,15 @@ class Part:
 
     Attributes:
         scores: (q, m) float32; -inf for a row that does not count.
-        rows: (m,) which rows of the table these are.
+        rows: (m,) which rows of the table these are, or a run of them.
     """
 
     scores: Floats
-    rows: Places
+    rows: Places | slice
+
+    def to_rows(self, columns: Places) -> Places:
+        """The table's rows in some columns of the scores."""
+        return self.rows.start + columns if isinstance(self.rows, slice) else self.rows[columns]
 
 
 class Scan:
@@ -59,20 +63,21 @@ class Scan:
     ) -> None:
         table, screen = scanner.table, scanner.screen
         blocks = screen.cover(table.vectors) if coded else ()
+        self._rows: Places | None = None
         self._denied: NDArray[np.bool_] | None = None
         if selection.is_sparse(screened=bool(blocks)):
-            self._rows = selection.rows
+            self._rows, self.rows = selection.rows, selection.count
             copied = scanner.filters.codes(selection, blocks) if blocks else None
             used = [] if copied is None else [copied]
         else:
-            self._rows, self._denied = selection.layout.rows, selection.layout.denied
-            used = [blocks[number] for number in selection.layout.blocks if number < len(blocks)]
+            layout = selection.layout
+            self._rows, self.rows, self._denied = layout.rows, layout.count, layout.denied
+            used = [blocks[number] for number in layout.blocks if number < len(blocks)]
         self._vectors = table.vectors
         self._screen = screen
         self._used: list[Block] = used
         self._codes: Codes | None = None
         self.queries = queries
-        self.rows = len(self._rows)
         count = len(queries)
         self.units, self.zeros = np.ones(count), np.zeros(count)
         self.errors = np.full(count, rounding(queries.shape[1]))
@@ -96,7 +101,7 @@ class Scan:
             yield self._coded_part(blocks, done)
             done += sum(map(len, blocks))
         for start in range(done, self.rows, together * BLOCK_ROWS):
-            yield self._plain_part(slice(start, start + together * BLOCK_ROWS))
+            yield self._plain_part(start, min(start + together * BLOCK_ROWS, self.rows))
 
     def _coded_part(self, blocks: Sequence[Block], start: int) -> Part:
         if self._codes is None:
@@ -108,14 +113,16 @@ class Scan:
             done += len(block)
         return self._part(scores, start)
 
-    def _plain_part(self, inside: slice) -> Part:
-        rows = self._rows[inside]
-        scores = self._scores(len(rows))
-        scored(self._vectors, rows, self.queries, scores)
+    def _plain_part(self, start: int, stop: int) -> Part:
+        scores = self._scores(stop - start)
+        if self._rows is None:
+            _product(self.queries, self._vectors[start:stop], scores)
+        else:
+            scored(self._vectors, self._rows[start:stop], self.queries, scores)
         if self.coded:
             np.subtract(scores, self.zeros[:, None], out=scores, casting="same_kind")
             np.divide(scores, self.units[:, None], out=scores, casting="same_kind")
-        return self._part(scores, inside.start)
+        return self._part(scores, start)
 
     def _scores(self, rows: int) -> Floats:
         size = len(self.queries) * rows
@@ -127,7 +134,7 @@ class Scan:
         inside = slice(start, start + scores.shape[1])
         if self._denied is not None:
             np.copyto(scores, -np.inf, where=self._denied[inside])
-        return Part(scores, self._rows[inside])
+        return Part(scores, inside if self._rows is None else self._rows[inside])
 
 
 class Scanner:

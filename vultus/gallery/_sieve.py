@@ -107,7 +107,7 @@ def sieve(
         floors = bounds.floor(top.min(axis=1)).astype(np.float32)
         places = np.flatnonzero(part.scores >= floors[:, None])
         query, column = np.divmod(places, part.scores.shape[1])
-        found.append(Hits(query, part.rows[column], part.scores.ravel()[places]))
+        found.append(Hits(query, part.to_rows(column), part.scores.ravel()[places]))
     hits = Hits(
         np.concatenate([part.query for part in found]),
         np.concatenate([part.row for part in found]),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from vultus.errors import GalleryServerError, MissingExtraError, VultusError
+from vultus.errors import GalleryError, GalleryServerError, MissingExtraError, VultusError
 from vultus.gallery._milvus_url import MilvusPlace, parse_milvus_url
 from vultus.gallery._recall import questions, recall
 from vultus.gallery._records import Change, Connection, Damage, read_space
@@ -93,6 +93,7 @@ class MilvusGallery(RecordsGallery):
     def _open_mirror(self) -> None:
         from vultus.gallery._milvus_mirror import MilvusMirror
 
+        self._unswept = False
         self._mirror = MilvusMirror(self._engine, self._writing)
         self._indexes: dict[str, dict[str, object]] = {}
         with self._read() as connection:
@@ -144,16 +145,22 @@ class MilvusGallery(RecordsGallery):
             _log.warning("%s until the next search: %s", what, error)
 
     def _sweep(self, *, wholly: bool) -> None:
+        """Have Milvus forget what was deleted; a large Lite file when it is closed."""
         with self._read() as connection:
             mark = self._mirror.mark(connection)
-        if mark is not None:
-            self._engine.sweep(mark.collection, wholly=wholly)
+        self._unswept = mark is not None and not self._engine.sweep(mark.collection, wholly=wholly)
 
     def close(self) -> None:
         """Let records and Milvus go; a second call does nothing."""
-        self._records.close()
-        self._engine.close()
-        self._cache.forget()
+        try:
+            if self._unswept:
+                self._sweep(wholly=True)
+        except GalleryError as error:
+            _log.warning("erased data may stay in Milvus: %s", error)
+        finally:
+            self._records.close()
+            self._engine.close()
+            self._cache.forget()
 
     # -- search ---------------------------------------------------------------------------------
 

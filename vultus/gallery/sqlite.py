@@ -29,7 +29,11 @@ _log = logging.getLogger(__name__)
 
 _RESTORE = "restore the file from a copy"
 _SHOWN = 10
-_IMPERSONAL = frozenset({"audit", "change", "gallery", "mirror", "space", "sqlite_sequence"})
+# Tables and indexes that hold numbers, keyed hashes and names of models and groups only.
+_IMPERSONAL = frozenset(
+    {"audit", "change", "gallery", "mirror", "space", "sqlite_sequence"}
+    | {"membership_of_group", "sample_of_scope"}
+)
 _SCAN_TIMEOUT_S = 600.0
 _FREE_SHARE = 0.25  # of the pages; more are given back
 _SWEPT_MAX_BYTES = 256 * 2**20  # looked through in a second, written anew in a few
@@ -222,8 +226,8 @@ class SqliteGallery(RecordsGallery):
 
 def _personal_roots(connection: SqliteConnection) -> list[int]:
     """Root pages of the tables that tell something of somebody, and of their indexes."""
-    rows = connection.execute("SELECT tbl_name, rootpage FROM sqlite_master").fetchall()
-    return [root for table, root in rows if root and table not in _IMPERSONAL]
+    rows = connection.execute("SELECT name, tbl_name, rootpage FROM sqlite_master").fetchall()
+    return [root for name, table, root in rows if root and not {name, table} & _IMPERSONAL]
 
 
 def _scan(path: Path, roots: list[int]) -> _Scanned:
