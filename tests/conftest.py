@@ -291,9 +291,10 @@ def _emptied(connection: Any, name: str) -> bool:
     ).fetchone()
     if indexes is not None or set(found or ()) != {*tables.split(), "space", "vultus_schema"}:
         return False
-    rows = "".join(f"DELETE FROM {name}.{table};" for table in [*tables.split(), "space"])
+    # The names are our own.
+    rows = "".join(f"DELETE FROM {name}.{table};" for table in [*tables.split(), "space"])  # noqa: S608
     connection.execute(
-        f"BEGIN; {rows} INSERT INTO {name}.gallery (id, created_at, salt)"
+        f"BEGIN; {rows} INSERT INTO {name}.gallery (id, created_at, salt)"  # noqa: S608
         " VALUES (1, '2020-01-01T00:00:00.000Z', decode(repeat('5a', 32), 'hex')); COMMIT".encode()
     )
     return True

@@ -16,6 +16,7 @@ Source of the layout: sqlite.org/fileformat2.html.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -26,8 +27,11 @@ __all__ = ["main", "scan"]
 _HEADER_BYTES = 100
 _TABLE_LEAF, _TABLE_INNER, _INDEX_INNER = 13, 5, 2
 _SHOWN = 20
-_BOOKKEEPING_BYTES = 4  # of a free block: its successor and its size
-_PLACE_BELOW = 0x20  # first byte of a cell's place in a page of 8 KiB, which ours have; no text's
+_FREE_BLOCK_BYTES = 4  # its successor and its size; they stay behind
+# What texts and vectors look like. The places of former cells, of two bytes each, stay behind as
+# well: in a page of 8 KiB, which ours have, the first of both bytes is below 32. Row numbers have
+# up to three bytes of any value, more from 16 million on.
+_OF_ROWS = re.compile(rb"[\x20-\xff]{4,}|[\x20-\x7e]{3}")
 _SHORTEST_COPY_BYTES = 6  # shorter pieces are found in any page by chance
 _NEIGHBOURS = 16  # rows move to pages beside, which are later split in turn
 
@@ -38,12 +42,12 @@ class _Page(NamedTuple):
     Attributes:
         cells: Where its rows begin.
         live: Its bytes with the unused ones zero.
-        rests: Unused bytes that may be of rows.
+        pieces: Unused bytes that may be of rows.
     """
 
     cells: list[int]
     live: bytes
-    rests: list[bytes]
+    pieces: list[bytes]
 
 
 def scan(path: Path, roots: Iterable[int]) -> dict[str, object]:
@@ -108,10 +112,10 @@ class _Scan:
         for position, (number, parent) in enumerate(pages):
             raw = self._bytes(number)
             page = self._parsed(raw)
-            if page.rests:
+            if page.pieces:
                 near = [n for n, _ in pages[max(0, position - _NEIGHBOURS) :][: 2 * _NEIGHBOURS]]
                 live = b"".join(self._parsed(self._bytes(n)).live for n in (*near, parent) if n)
-                if not all(_is_copied(rest, live) for rest in page.rests):
+                if not all(_is_copied(piece, live) for piece in page.pieces):
                     self._dirty.add(number)
             if raw[0] != _TABLE_INNER:  # its cells are keys only
                 for cell in page.cells:
@@ -125,16 +129,16 @@ class _Scan:
         block = _int(page, 1, 2)
         while block:
             following, size = _int(page, block, 2), _int(page, block + 2, 2)
-            unused.append((block + _BOOKKEEPING_BYTES, block + size))
+            unused.append((block + _FREE_BLOCK_BYTES, block + size))
             block = following if following > block else 0
         unused = [(a, b) for a, b in unused if page.count(0, a, b) < b - a]
         if not unused:
             return _Page(cells, page, [])
-        live, rests = bytearray(page), list[bytes]()
+        live, pieces = bytearray(page), list[bytes]()
         for first, last in unused:
-            rests += _rows(page[first:last])
+            pieces += _OF_ROWS.findall(page, first, last)
             live[first:last] = bytes(last - first)
-        return _Page(cells, bytes(live), rests)
+        return _Page(cells, bytes(live), pieces)
 
     def _follow(self, page: bytes, at: int) -> None:
         """Where a row goes on in other pages, look at what lies behind its end."""
@@ -157,33 +161,14 @@ class _Scan:
             self._dirty.add(number)
 
 
-def _rows(unused: bytes) -> list[bytes]:
-    """Runs of unused bytes that may be of a row.
-
-    Left out are headers of former free blocks, and places of former cells in front: two bytes
-    each, and a run may begin within one whose first byte is zero.
-    """
-    found = []
-    for run in unused.split(b"\0"):
-        rest = run
-        for start in (0, 1):
-            end = start
-            while end < len(run) and run[end] < _PLACE_BELOW:
-                end += 2
-            rest = min(rest, run[end:], key=len)
-        if len(rest) > _BOOKKEEPING_BYTES:
-            found.append(rest)
-    return found
-
-
-def _is_copied(rest: bytes, live: bytes) -> bool:
+def _is_copied(piece: bytes, live: bytes) -> bool:
     """Whether bytes can be put together from pieces of others."""
     start = 0
-    while start < len(rest):
-        end = start + min(_SHORTEST_COPY_BYTES, len(rest) - start)
-        if rest[start:end] not in live:
+    while start < len(piece):
+        end = start + min(_SHORTEST_COPY_BYTES, len(piece) - start)
+        if piece[start:end] not in live:
             return False
-        while end < len(rest) and rest[start : end + 1] in live:
+        while end < len(piece) and piece[start : end + 1] in live:
             end += 1
         start = end
     return True
