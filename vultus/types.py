@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -79,7 +80,7 @@ class Box:
     y2: float
 
     def __post_init__(self) -> None:
-        if not np.isfinite((self.x1, self.y1, self.x2, self.y2)).all():
+        if not all(map(isfinite, self.xyxy)):
             raise RangeError(f"a box must be finite, got {self.xyxy}")
         if self.x2 <= self.x1 or self.y2 <= self.y1:
             raise RangeError(f"a box needs x1 < x2 and y1 < y2, got {self.xyxy}")

@@ -337,7 +337,9 @@ class TestCrops:
         assert refused(ended) == "input"
         assert "VULTUS_GALLERY_KEY must hold their key" in ended.err
 
-    @pytest.mark.parametrize(("text", "code"), [("short", "input"), (new_key(), "gallery")])
+    @pytest.mark.parametrize(
+        ("text", "code"), [("short", "input"), (new_key(), "gallery")], ids=["no-key", "another"]
+    )
     def test_a_wrong_key(self, vultus, with_crops: Path, tmp_path: Path, monkeypatch, text, code):
         monkeypatch.setenv(KEY_VARIABLE, text)
         ended = vultus("gallery", "export", with_crops, tmp_path / "o", "--crops", "--json")

@@ -229,7 +229,7 @@ class Filters:
             return selection.vectors(self._room_bytes(_VECTORS_SHARE, "vectors_bytes"))
 
     def _room_bytes(self, share: float, kind: Literal["codes_bytes", "vectors_bytes"]) -> int:
-        taken = sum(getattr(s, kind) for s in self._known.values())
+        taken: int = sum(getattr(s, kind) for s in self._known.values())
         return int(self._table.vectors.nbytes * share) - taken
 
     @property
