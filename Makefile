@@ -39,7 +39,7 @@ $(VENV)/.tested: $(VENV)/.installed
 	@touch $@
 
 test: $(VENV)/.tested
-	@$(BIN)/pytest $(TESTS)
+	@$(BIN)/pytest --numprocesses auto --dist loadfile $(TESTS)
 
 check: $(VENV)/.tested
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(ls $(VENV)/dist/*.whl)[dev]"

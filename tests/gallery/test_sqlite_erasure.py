@@ -150,29 +150,37 @@ def test_closing_wipes_what_is_left(path: Path, caplog: pytest.LogCaptureFixture
     page = leave_bytes(path)
     with SqliteGallery(path) as gallery:
         gallery.add("somebody", marked(1000))  # nothing is erased, nothing looked for
-    assert _residue.scan(path)["dirty"] == [page]
+    assert dirty(path, "sqlite_autoindex_person_1") == [page]
     with SqliteGallery(path) as gallery, SqliteGallery(path) as other:
         gallery.remove("id-MARK00007")
         with other._file.writing():
             gallery.close()
         assert "bytes of erased rows may be left" in caplog.text
-    assert _residue.scan(path)["dirty"] == [page]
+    assert dirty(path, "sqlite_autoindex_person_1") == [page]
     with SqliteGallery(path) as gallery:
         gallery.remove("id-MARK00008")
-    assert left_over(path, [7, 8]) == []
-    assert _residue.scan(path)["dirty"] == []
+    assert left_over(path, [7, 8, 99999]) == []
+    assert dirty(path, "sqlite_autoindex_person_1") == []
+
+
+def root_of(path: Path, name: str) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        sql = "SELECT rootpage FROM sqlite_master WHERE name = ?"
+        return int(connection.execute(sql, (name,)).fetchone()[0])
 
 
 def leave_bytes(path: Path) -> int:
-    """Write an id where nothing refers to; gives the page."""
-    with closing(sqlite3.connect(path)) as connection:
-        (root,) = connection.execute(
-            "SELECT rootpage FROM sqlite_master WHERE name = 'mirror'"
-        ).fetchone()
+    """Write an id nobody has where nothing refers to; gives the page."""
+    root = root_of(path, "sqlite_autoindex_person_1")
     with path.open("r+b") as file:
         file.seek(8192 * (root - 1) + 4000)
-        file.write(b"id-MARK00007")
-    return int(root)
+        file.write(b"id-MARK99999")
+    return root
+
+
+def dirty(path: Path, *names: str) -> object:
+    """Pages with residue among the free ones and those of these tables and indexes."""
+    return _residue.scan(path, [root_of(path, name) for name in names])["dirty"]
 
 
 def test_bytes_left_by_hand_are_found(path: Path) -> None:
@@ -188,7 +196,7 @@ def test_bytes_left_by_hand_are_found(path: Path) -> None:
         assert f"(page {root} is the first); optimise the gallery" in finding.message
         gallery.optimise()
         assert gallery.verify() == []
-    assert left_over(path, [7]) == []
+    assert left_over(path, [7, 99999]) == []
 
 
 def test_the_tail_of_a_crop_and_free_pages_are_looked_at(path: Path) -> None:
@@ -197,7 +205,7 @@ def test_the_tail_of_a_crop_and_free_pages_are_looked_at(path: Path) -> None:
         gallery.add("a", marked(1), crop=b"c" * 8_495)
         gallery.add("b", marked(2), crop=b"d" * 90_000)
         gallery.remove("b")
-    assert _residue.scan(path)["dirty_pages"] == 0
+    assert dirty(path, "crop") == []
     whole = path.read_bytes()
     last = whole.index(b"c" * 7000) // 8192
     free = next(n for n in range(len(whole) // 8192) if not any(whole[8192 * n : 8192 * (n + 1)]))
@@ -205,7 +213,7 @@ def test_the_tail_of_a_crop_and_free_pages_are_looked_at(path: Path) -> None:
         broken = bytearray(whole)
         broken[8192 * page + 8100] = 7
         path.write_bytes(broken)
-        assert _residue.scan(path)["dirty"] == [page + 1]
+        assert dirty(path, "crop") == [page + 1]
 
 
 def test_an_erasure_survives_a_crash(path: Path, child: Child) -> None:

@@ -43,7 +43,7 @@ class People:
         self._shared = True
 
     def slots(self, people: ArrayLike) -> Slots:
-        """The slots of person keys; new people get one, and their key for a label."""
+        """The slots of person keys; new people get one, without a label yet."""
         keys = np.asarray(people, dtype=np.int64)
         highest = int(keys.max(initial=-1))
         if highest >= len(self._slot_of):
@@ -52,8 +52,8 @@ class People:
             self._slot_of = larger
         found = self._slot_of[keys]
         if (found < 0).any():
-            for key in np.unique(keys[found < 0]).tolist():
-                self._slot_of[key] = self._new_slot(f"#{key}")
+            new = np.unique(keys[found < 0])
+            self._slot_of[new] = self._new_slots(len(new))
             found = self._slot_of[keys]
         return found
 
@@ -63,19 +63,17 @@ class People:
         slots = self._slot_of[keys[keys < len(self._slot_of)]]
         return slots[slots >= 0]
 
-    def _new_slot(self, label: str) -> int:
-        if self._free:
-            slot = self._free.pop()
-            self._label(slot, label, label)
-        else:
-            slot = len(self.ids)
-            self.ids.append(label)
-            self.names.append(label)
-        return slot
+    def _new_slots(self, count: int) -> list[int]:
+        """Slots that were used before, then new ones."""
+        again = [self._free.pop() for _ in range(min(count, len(self._free)))]
+        first, more = len(self.ids), count - len(again)
+        self.ids += [""] * more
+        self.names += [""] * more
+        return [*again, *range(first, first + more)]
 
     def label(self, people: Sequence[int], ids: Sequence[str], names: Sequence[str]) -> None:
         """Set ids and display names."""
-        covered = len(self.ids)  # what comes behind no snapshot has
+        covered = len(self.ids) if self._shared else 0  # what comes behind no snapshot has
         slots = self.slots(people).tolist()
         for slot, name_id, name in zip(slots, ids, names, strict=True):
             called = name_id if name == name_id else name  # most names are ids: one string each
@@ -83,6 +81,7 @@ class People:
                 self.ids[slot], self.names[slot] = name_id, called
             elif (self.ids[slot], self.names[slot]) != (name_id, name):
                 self._label(slot, name_id, called)
+                covered = 0
 
     def _label(self, slot: int, name_id: str, name: str) -> None:
         if self._shared:

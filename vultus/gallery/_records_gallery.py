@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 
 import numpy as np
 
@@ -238,11 +239,15 @@ class RecordsGallery(RecordsDirectory):
 
     def _verify_index(self) -> Iterator[Finding]:
         """Whether what is searched agrees with the records."""
-        with self._cache_lock, self._streaming() as connection:
-            index = self._cache.current(connection, self._streaming)
+        self._current()  # what takes long is done before others must wait
+        with ExitStack() as stack:
+            with self._cache_lock:
+                connection = stack.enter_context(self._streaming())
+                index = self._cache.current(connection, self._streaming)
+                snapshot = None if index is None else index.snapshot
             found = read_space(connection)
-            if index is not None and found is not None:
-                yield from verify_index(connection, index, found[0])
+            if snapshot is not None and found is not None:
+                yield from verify_index(connection, snapshot, found[0])
 
     def info(self) -> GalleryInfo:
         """The gallery at a glance; see `Gallery.info`."""

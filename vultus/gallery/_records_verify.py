@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from vultus.gallery._index import VectorIndex
 from vultus.gallery._records import (
     Connection,
     Damage,
@@ -16,6 +15,7 @@ from vultus.gallery._records import (
     read_state,
 )
 from vultus.gallery._records_find import AUDIT_COLUMNS, SPACE_STRIDE, audit_entry, decode_vectors
+from vultus.gallery._snapshot import Snapshot
 from vultus.gallery.audit import CHAIN_START, verify_chain
 from vultus.gallery.values import Finding
 from vultus.types import EmbeddingSpace
@@ -185,9 +185,8 @@ def _verify_audit(connection: Connection) -> Iterator[Finding]:
         )
 
 
-def verify_index(connection: Connection, index: VectorIndex, space_key: int) -> Iterator[Finding]:
+def verify_index(connection: Connection, snapshot: Snapshot, space_key: int) -> Iterator[Finding]:
     """Whether the index that is searched holds what the records hold."""
-    snapshot = index.snapshot
     held = set(snapshot.samples.tolist())
     base, after, shown = space_key * SPACE_STRIDE, 0, 0
     while shown < _SHOWN:
