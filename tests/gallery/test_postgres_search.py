@@ -89,7 +89,12 @@ def gallery(url: str) -> Iterator[PostgresGallery]:
 def ask(url: str, postgres_server: Any) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
     with psycopg.connect(postgres_server.url, autocommit=True) as connection:
         connection.execute(f"SET search_path = {url.partition('gallery=')[2]}, public")
-        yield lambda statement, *values: connection.execute(statement, values).fetchall()
+
+        def run(statement: str, *values: object) -> list[tuple[Any, ...]]:
+            cursor = connection.execute(statement, values)
+            return cursor.fetchall() if cursor.description else []
+
+        yield run
 
 
 def indexes(ask: Callable[..., list[tuple[Any, ...]]]) -> list[str]:
@@ -270,11 +275,29 @@ def test_a_gallery_that_shrank_loses_its_index(gallery: PostgresGallery, ask: An
 
 
 def test_an_interrupted_build_is_begun_anew(gallery: PostgresGallery, ask: Any) -> None:
-    ask("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'hnsw_1'::regclass RETURNING 1")
+    ask("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'hnsw_1'::regclass")
     assert [finding.code for finding in gallery.verify()] == ["index"]
     gallery.optimise()
     assert gallery.verify() == []
     assert ask("SELECT indisvalid FROM pg_index WHERE indexrelid = 'hnsw_1'::regclass") == [(True,)]
+
+
+def test_the_index_forgets_what_is_erased(
+    gallery: PostgresGallery, ask: Any, postgres_server: Any
+) -> None:
+    if postgres_server.log is None:
+        pytest.skip("VULTUS_TEST_POSTGRES is not the tests' own: its files cannot be looked into")
+
+    def held(vector: np.ndarray) -> bool:
+        ask("CHECKPOINT")
+        ((file,),) = ask("SELECT pg_relation_filepath('hnsw_1')")
+        data = (postgres_server.log.parent / "data" / file).read_bytes()
+        return vector.astype("<f2").tobytes() in data
+
+    vectors = [item.embedding.vector for item in items()[3:7]]  # three of p001, one of p002
+    assert [held(vector) for vector in vectors] == [True] * 4
+    gallery.remove("p001")
+    assert [held(vector) for vector in vectors] == [False, False, False, True]
 
 
 def test_a_server_short_of_memory_is_named(url: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -303,6 +326,6 @@ def test_two_processes_do_not_build_at_once(url: str) -> None:
 def test_a_plan_of_another_kind_is_left_alone(url: str, ask: Any, text: str) -> None:
     with PostgresGallery(url) as gallery:
         gallery.add_many(items()[:5])
-        ask("UPDATE space SET search_plan = %s RETURNING 1", text)
+        ask("UPDATE space SET search_plan = %s", text)
         assert gallery.info().search.kind == "exact"
         assert gallery.search(items()[0].embedding, 1)[0].person == "p000"

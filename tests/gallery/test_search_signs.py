@@ -109,14 +109,19 @@ def test_the_cheapest_plan_that_is_good_enough_is_taken(
     assert plan.bits == 64
 
 
-def test_without_several_samples_of_a_person_samples_are_disturbed() -> None:
-    index = VectorIndex(EmbeddingSpace("test", "0" * 64, DIMENSION, "none"))
-    numbers = np.arange(1, 12_001)
-    vectors = units(np.random.default_rng(5).standard_normal((12_000, DIMENSION)))
-    index.extend(numbers, numbers, np.zeros(12_000), vectors)
+def test_without_several_samples_of_a_person_samples_are_turned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_signs, "_CHOICES", ((256, 500),))
+    index = VectorIndex(EmbeddingSpace("test", "0" * 64, 128, "none"))
+    numbers = np.arange(1, 8001)
+    vectors = units(np.random.default_rng(5).standard_normal((8000, 128)))
+    index.extend(numbers, numbers, np.zeros(8000), vectors)
     plan = read_plan(index.optimise())
-    if plan is not None:
-        assert plan.source == "samples turned to cosine 0.5"
+    assert plan is not None
+    assert plan.source == "samples turned to cosine 0.5"
+    assert plan.recall >= 0.99
+    assert plan.queries > 400
 
 
 def test_no_plan_where_none_finds_the_right_people() -> None:

@@ -132,7 +132,8 @@ def test_acknowledged_changes_survive(
                 acknowledged += 1
             time.sleep(rng.random() * 0.01)
             writer.send_signal(how)
-            rest = writer.communicate()[0].splitlines()
+            rest = writer.stdout.read().splitlines()  # `communicate` would skip what is buffered
+            writer.wait()
             acknowledged += len(rest)
             assert rest == [f"done {n}" for n in range(acknowledged - len(rest), acknowledged)]
             for number in range(made, acknowledged):

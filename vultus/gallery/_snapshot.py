@@ -114,7 +114,8 @@ class Snapshot:
         template: Template,
     ) -> list[list[Found]]:
         scanner, signs = self._scanner, self._signs
-        coded = signs is None  # a gallery has codes of one kind: those of both take memory
+        # A gallery uses codes of one kind: both together take more memory than they are worth.
+        coded = signs is None or not self._is_large
         if template == "fused":
             return nearest_fused(scanner, selection, queries, k, at_least, coded=coded)
         if signs is not None and self._is_large:
@@ -181,5 +182,5 @@ class Snapshot:
     def _nbytes(self) -> int:
         table = self._table
         arrays = (table.vectors, table.slots, table.scopes, table.samples, table.dead)
-        codes = self._screen.nbytes if self._signs is None else self._signs.nbytes
+        codes = self._screen.nbytes + (0 if self._signs is None else self._signs.nbytes)
         return sum(a.nbytes for a in arrays if a is not None) + codes + self._filters.nbytes
