@@ -233,10 +233,44 @@ def write_docs(report: Report) -> None:
         f"{seconds['from pictures']:.0f} s from the pictures and {seconds['from the cache']:.1f} s "
         "from the cache.",
     ]
+    fill(BEGIN, END, lines)
+    fill("<!-- calibration:begin -->", "<!-- calibration:end -->", calibration_lines())
+
+
+def calibration_lines() -> list[str]:
+    """The default pack's calibration as a table."""
+    from vultus.decide import shipped_calibration
+    from vultus.models import Registry, space_in
+
+    registry = Registry()
+    made = shipped_calibration(space_in(registry, registry.get("dlib-resnet-v1"), mirror=True))
+    if made is None:
+        return []
+    lines = [
+        "| FMR | similarity from | 95 % interval of the FMR | genuine pairs missed |",
+        "| --- | --- | --- | --- |",
+    ]
+    for rate in (1e-1, 1e-2, 5e-3, 1e-3, 1e-4, 1e-5):
+        found = made.threshold(rate)
+        bounds = made.fmr_at(found.value)
+        lines.append(
+            f"| {rate:g} | {found.value:.4f} | {bounds.low:.2g}–{bounds.high:.2g} | "
+            f"{found.fnmr or 0.0:.2%} |"
+        )
+    lines += [
+        "",
+        f"{made.space.id}: {made.subjects:,} people, {made.images:,} pictures, {made.genuine:,} "
+        f"genuine and {made.impostor:,} impostor pairs, {made.created}.",
+    ]
+    return lines
+
+
+def fill(begin: str, end: str, lines: list[str]) -> None:
+    """Put lines between two marks of the page."""
     page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    after = rest.partition(END)[2]
-    PAGE.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}", encoding="utf-8")
+    before, _, rest = page.partition(begin)
+    after = rest.partition(end)[2]
+    PAGE.write_text(f"{before}{begin}\n" + "\n".join(lines) + f"\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":
