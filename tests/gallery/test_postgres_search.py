@@ -329,3 +329,9 @@ def test_a_plan_of_another_kind_is_left_alone(url: str, ask: Any, text: str) -> 
         ask("UPDATE space SET search_plan = %s", text)
         assert gallery.info().search.kind == "exact"
         assert gallery.search(items()[0].embedding, 1)[0].person == "p000"
+
+
+@pytest.mark.parametrize(("dimension", "samples"), [(128, 781_250), (512, 195_312)])
+def test_where_an_index_begins_to_pay(url: str, dimension: int, samples: int) -> None:
+    with PostgresGallery(url) as gallery:
+        assert gallery._limit(EmbeddingSpace("m", "0" * 64, dimension, "none")) == samples

@@ -29,6 +29,7 @@ MOST_GROUPS = 256
 EVERYWHERE = 0
 """Stands for all groups; keys of groups begin with 1."""
 
+_AN_HOUR_MS = 3_600_000
 _ROWS_PER_FETCH = 1000
 _SWEPT_AT_ONCE_BYTES = 8 << 20  # a Lite file of so many bytes is rewritten in about 0.1 s
 # HNSW as Milvus itself chooses it where one lets it (AUTOINDEX, milvus.yaml).
@@ -82,9 +83,11 @@ class MilvusEngine:
                 raise self._error(
                     "unreachable", "has no folder to lie in", f"make {str(folder)!r} first"
                 )
+        # Lite, a process of our own, takes the driver's usual signs of life for an attack.
+        options = {"grpc_options": {"grpc.keepalive_time_ms": _AN_HOUR_MS}} if place.lite else {}
         with self._translated():
             self._client = MilvusClient(
-                place.uri, token=place.token, db_name=place.database, timeout=timeout_s
+                place.uri, token=place.token, db_name=place.database, timeout=timeout_s, **options
             )
 
     def close(self) -> None:

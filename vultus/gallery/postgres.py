@@ -16,6 +16,7 @@ from vultus.gallery._records_find import group_keys
 from vultus.gallery._records_gallery import RecordsGallery
 from vultus.gallery._records_spaces import add_space, set_plan
 from vultus.gallery._rules import check_space, check_spaces
+from vultus.gallery._signs import LIMIT
 from vultus.gallery.base import Template
 from vultus.gallery.values import Finding, SearchInfo
 from vultus.types import Embedding, EmbeddingSpace, Match
@@ -24,16 +25,9 @@ if TYPE_CHECKING:
     from vultus.gallery._postgres_link import PostgresLink
     from vultus.gallery._postgres_search import HnswPlan
 
-__all__ = ["APPROXIMATE_FROM", "PostgresGallery"]
+__all__ = ["PostgresGallery"]
 
 _log = logging.getLogger(__name__)
-
-APPROXIMATE_FROM = 200_000
-"""Samples from which `PostgresGallery.optimise` builds an index on the server.
-
-Below, each process holds all vectors and compares every one, which is as fast and is exact; see
-the figures in docs/gallery.md.
-"""
 
 _PERSONAL = ("embedding", "sample", "crop", "person", "membership")
 _DEAD_ROWS = (
@@ -69,7 +63,8 @@ class PostgresGallery(RecordsGallery):
         space: Fixes the space of a new gallery; an existing one must agree.
         timeout_s: How long a statement, or waiting for others, may take.
         connections: At most so many connections of this process at once.
-        approximate_from: Samples from which `optimise` builds the server's index.
+        approximate_from: Samples from which `optimise` builds the server's index; ``None``: as
+            many as an exact search in memory takes in its stride, some 200,000 of 512 dimensions.
 
     Raises:
         GalleryServerError: The gallery cannot be used. Its field ``reason`` is one of
@@ -91,7 +86,7 @@ class PostgresGallery(RecordsGallery):
         space: EmbeddingSpace | None = None,
         timeout_s: float = 30.0,
         connections: int = 8,
-        approximate_from: int = APPROXIMATE_FROM,
+        approximate_from: int | None = None,
     ) -> None:
         super().__init__()
         self._approximate_from = approximate_from
@@ -239,7 +234,7 @@ class PostgresGallery(RecordsGallery):
         if found is None:
             return
         key, space = found
-        wanted = samples >= self._approximate_from and space.dimension <= server.LARGEST_DIMENSION
+        wanted = samples >= self._limit(space) and space.dimension <= server.LARGEST_DIMENSION
         plan = None
         gallery = self._link.place.gallery
         with self._link.alone(patient=True) as driver, server.building(driver, gallery):
@@ -252,16 +247,21 @@ class PostgresGallery(RecordsGallery):
         with self._change() as change:
             set_plan(change, space, None if plan is None else plan.text())
 
+    def _limit(self, space: EmbeddingSpace) -> int:
+        """Samples from which the server's index is built."""
+        given = self._approximate_from
+        return LIMIT // space.dimension if given is None else given
+
     def _search_info(self) -> SearchInfo:
         from vultus.gallery._postgres_search import index_bytes
 
         with self._link.reading() as connection:
             indexed = _indexed_space(connection)
             if indexed is not None:
-                key, _, plan = indexed
+                key, space, plan = indexed
                 return SearchInfo(
                     "approximate",
-                    f"from {self._approximate_from:,} samples on, an HNSW index on the server",
+                    f"from {self._limit(space):,} samples on, an HNSW index on the server",
                     _samples(connection, key),
                     plan.recall,
                     {
