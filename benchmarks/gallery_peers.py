@@ -115,7 +115,7 @@ class Faiss(Peer):
         import faiss
 
         faiss.omp_set_num_threads(1)
-        faiss.cvar.distance_compute_blas_threshold = 16  # else batches are compared one by one
+        _use_products_for_batches(self.faces.dimension)
         self.index = self.make()
         for start, part in self.faces.parts():
             if start == 0:
@@ -148,6 +148,17 @@ class Faiss(Peer):
         return path.stat().st_size
 
 
+def _use_products_for_batches(dimension: int) -> None:
+    """Or faiss compares a batch of 128 one by one, which takes several times as long.
+
+    What the limit counts depends on the version: queries, or queries times dimensions.
+    """
+    import faiss
+
+    counts_numbers = faiss.cvar.distance_compute_blas_threshold > 1000
+    faiss.cvar.distance_compute_blas_threshold = 16 * (dimension if counts_numbers else 1)
+
+
 class FaissFlat(Faiss):
     """Float32, compared one by one."""
 
@@ -176,6 +187,7 @@ class FaissLists(Faiss):
         import faiss
 
         faiss.omp_set_num_threads(1)
+        _use_products_for_batches(self.faces.dimension)
         lists = 2 ** round(np.log2(2 * self.faces.rows**0.5))
         coarse = faiss.IndexFlatIP(self.faces.dimension)
         self.index = faiss.IndexIVFFlat(
