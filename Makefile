@@ -36,6 +36,7 @@ demo: $(VENV)/.installed
 
 $(VENV)/.tested: $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(ls $(VENV)/dist/*.whl)[test,heic]"
+	@PYTHON=$(BIN)/python scripts/test_clients $(VENV)/clients
 	@touch $@
 
 test: $(VENV)/.tested

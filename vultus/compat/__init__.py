@@ -1,0 +1,1 @@
+"""Other systems' programming interfaces and command lines, answered by vultus."""
