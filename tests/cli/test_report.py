@@ -141,3 +141,24 @@ def test_a_model_that_is_not_here(vultus, people: Path, tmp_path: Path):
     )  # fmt: skip
     assert ended.code == 4
     assert "error model-missing: " in ended.err
+
+
+class TestOfAGallery:
+    def test_the_enrolled_faces_are_reported(self, vultus, people: Path, tmp_path: Path):
+        gallery = tmp_path / "people.db"
+        assert vultus("gallery", "import", gallery, people).code == 0
+        ended = vultus("report", gallery, "--out", tmp_path / "card", "--rounds", "20")
+        assert (ended.code, ended.err) == (0, "")
+        assert ended.out.startswith("dlib-resnet-v1: EER 0.0")
+        content = json.loads((tmp_path / "card" / "report.json").read_text(encoding="utf-8"))
+        assert content["facts"]["people"] == "5, of whom 0 with one picture"
+        assert content["models"][0]["verification"]["genuine"] == 5 * 15
+        assert content["models"][0]["false_accepts"][0]["first"].endswith(".jpg")
+        page = (tmp_path / "card" / "index.html").read_text(encoding="utf-8")
+        assert "picture gone" not in page
+
+    def test_what_takes_pictures_is_refused(self, vultus, tmp_path: Path):
+        gallery = tmp_path / "people.db"
+        ended = vultus("report", gallery, "--out", tmp_path, "--robustness", "--compare", "x")
+        assert ended.code == 2
+        assert "--compare, --robustness" in " ".join(ended.err.replace("│", " ").split())

@@ -101,3 +101,20 @@ def test_bad_input():
     vectors[3, 3] = np.nan
     with pytest.raises(RangeError):
         calibrate(vectors, people, SPACE, "random")
+
+
+def test_unknown_quality_is_left_out():
+    vectors, people = _faces(40, 3)
+    made = calibrate(
+        vectors, people, SPACE, "random", quality=np.full(len(people), np.nan), rounds=20
+    )
+    assert made.quality is None
+
+
+def test_of_very_many_pictures_some_people_are_drawn(monkeypatch: pytest.MonkeyPatch):
+    vectors, people = _faces(40, 3)
+    monkeypatch.setattr("vultus.evaluate.calibrate._MOST_PICTURES", 100)
+    made = calibrate(vectors, people, SPACE, "random", rounds=20)
+    assert 90 <= made.images <= 100
+    assert made.images < len(people)
+    assert made.data == f"random; {made.images} pictures of randomly drawn people"

@@ -34,6 +34,7 @@ class EmbeddedPeople(NamedTuple):
         paths: Which picture each row is.
         space: Of the embeddings.
         failed: Pictures that gave none.
+        quality: (n,) `Quality.score`, NaN where unknown; ``None`` when it was not asked for.
     """
 
     vectors: NDArray[np.float32]
@@ -41,6 +42,7 @@ class EmbeddedPeople(NamedTuple):
     paths: list[Path]
     space: EmbeddingSpace
     failed: int
+    quality: NDArray[np.float64] | None = None
 
 
 @contextmanager
@@ -67,7 +69,12 @@ def progress_bar(label: str, *, shown: bool) -> Iterator[Callable[[Progress], No
 
 
 def embedded_people(
-    named: Sequence[tuple[str, Path]], options: EmbedOptions, *, shown: bool, jobs: int = 0
+    named: Sequence[tuple[str, Path]],
+    options: EmbedOptions,
+    *,
+    shown: bool,
+    jobs: int = 0,
+    quality: bool = False,
 ) -> EmbeddedPeople:
     """Embed pictures of named people; what fails is told on standard error and left out.
 
@@ -76,6 +83,7 @@ def embedded_people(
         options: Model, detector and choice of the face.
         shown: Whether to show progress on a terminal.
         jobs: Pictures at a time; 0: one per CPU.
+        quality: Whether to measure the quality of the faces as well.
 
     Raises:
         InsufficientDataError: No picture gave an embedding.
@@ -92,10 +100,19 @@ def embedded_people(
     rows = [i for i, found in enumerate(made.found.tolist()) if found]
     if not rows:
         raise InsufficientDataError("no picture gave an embedding")
+    used = [paths[i] for i in rows]
     return EmbeddedPeople(
         made.vectors[rows],
         [named[i][0] for i in rows],
-        [paths[i] for i in rows],
+        used,
         made.space,
         len(made.failures),
+        _quality(used, options, jobs) if quality else None,
     )
+
+
+def _quality(paths: Sequence[Path], options: EmbedOptions, jobs: int) -> NDArray[np.float64]:
+    from vultus.evaluate.quality import picture_quality
+
+    with err.status("measuring quality"):
+        return picture_quality(options, jobs or None)(paths)

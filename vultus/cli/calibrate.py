@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vultus.cli._embedded import EmbeddedPeople, embedded_people
-from vultus.cli._faces import faces_of
 from vultus.cli._gallery import opened
 from vultus.cli._options import Embedder, Jobs, Json, MinFace, Mirror, signing_key
 from vultus.cli._output import EXIT_SOME_FAILED, out, print_json, safe
-from vultus.errors import EmptyGalleryError, InsufficientDataError, OutputError
+from vultus.errors import InsufficientDataError, OutputError
 
 if TYPE_CHECKING:
     from vultus.decide import Calibration
@@ -41,6 +40,9 @@ def calibrate(
     face: Annotated[
         str, typer.Option(help="Which of several faces counts: largest or center.")
     ] = "largest",
+    quality: Annotated[
+        bool, typer.Option("--quality/--no-quality", help="Measure what quality costs as well.")
+    ] = True,
     rounds: Annotated[int, typer.Option(min=20, help="Rounds of the bootstrap.")] = 1000,
     min_face: MinFace = 40.0,
     embedder: Embedder = "dlib-resnet-v1",
@@ -53,18 +55,26 @@ def calibrate(
     With VULTUS_SIGNING_KEY set the file is signed with it, and read only where it is set too.
     """
     from vultus.evaluate.calibrate import calibrate as measure
+    from vultus.evaluate.embeddings import EmbedOptions
 
     _check_face(face)
     if os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises for some names
-        found = _of_folder(
-            Path(source), pairs, embedder, min_face, face, mirror=mirror, jobs=jobs, shown=not json
+        how = EmbedOptions(
+            model=embedder,
+            min_face_px=min_face,
+            mirror=mirror,
+            face="center" if face == "center" else "largest",
         )
+        named = _pictures(Path(source), pairs)
+        found = embedded_people(named, how, shown=not json, jobs=jobs, quality=quality)
     elif pairs is not None:
         raise typer.BadParameter("--pairs names pictures of a folder; a gallery keeps none")
     else:
         found = _of_gallery(source)
     text = data or f"{source}: every pair of {len(found.people):,} pictures"
-    made = measure(found.vectors, found.people, found.space, text, rounds=rounds)
+    made = measure(
+        found.vectors, found.people, found.space, text, quality=found.quality, rounds=rounds
+    )
     try:
         target.write_text(made.to_json(signing_key()), encoding="utf-8")
     except OSError as error:
@@ -79,31 +89,14 @@ def _check_face(face: str) -> None:
         raise typer.BadParameter(f"--face must be largest or center, got {face!r}")
 
 
-def _of_folder(
-    folder: Path,
-    pairs: Path | None,
-    embedder: str,
-    min_face: float,
-    face: str,
-    *,
-    mirror: bool,
-    jobs: int,
-    shown: bool,
-) -> EmbeddedPeople:
-    from vultus.evaluate.embeddings import EmbedOptions
+def _pictures(folder: Path, pairs: Path | None) -> list[tuple[str, Path]]:
     from vultus.sources import people_tree
 
     named = [(person, path) for person, paths in people_tree(folder) for path in paths]
-    if pairs is not None:
-        wanted = _listed(pairs, folder)
-        named = [(person, path) for person, path in named if path in wanted]
-    how = EmbedOptions(
-        model=embedder,
-        min_face_px=min_face,
-        mirror=mirror,
-        face="center" if face == "center" else "largest",
-    )
-    return embedded_people(named, how, shown=shown, jobs=jobs)
+    if pairs is None:
+        return named
+    wanted = _listed(pairs, folder)
+    return [(person, path) for person, path in named if path in wanted]
 
 
 def _listed(pairs: Path, folder: Path) -> set[Path]:
@@ -115,20 +108,14 @@ def _listed(pairs: Path, folder: Path) -> set[Path]:
 
 
 def _of_gallery(name: str) -> EmbeddedPeople:
-    import numpy as np
+    from vultus.evaluate.enrolled import enrolled_faces
 
-    vectors, people = [], []
     with opened(name) as gallery:
-        if gallery.space is None:
-            raise EmptyGalleryError(f"nobody is enrolled in {name}")
-        space = gallery.space
-        for sample in faces_of(gallery):
-            if space.id in sample.spaces:  # else it waits for `vultus gallery migrate`
-                vectors.append(gallery.embedding(sample.number).vector)
-                people.append(sample.person)
-    if not vectors:
-        raise EmptyGalleryError(f"nobody is enrolled in {name}")
-    return EmbeddedPeople(np.stack(vectors), people, [], space, 0)
+        faces = enrolled_faces(gallery)
+    made = faces.embedded
+    return EmbeddedPeople(
+        made.vectors, list(faces.people), list(faces.names), made.space, 0, faces.quality
+    )
 
 
 def _tell(made: Calibration, path: Path, failed: int, *, json: bool) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import datetime
 import json as jsonlib
+import os
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
 from vultus.cli._embedded import progress_bar
+from vultus.cli._gallery import opened
 from vultus.cli._options import Embedder, Jobs, Json, MinFace, Mirror, job_count
 from vultus.cli._output import EXIT_NO, err, out, print_json, safe
 from vultus.errors import DataFileError, InsufficientDataError, OutputError
@@ -19,6 +21,7 @@ from vultus.errors import DataFileError, InsufficientDataError, OutputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from vultus.evaluate.embeddings import EmbedOptions
     from vultus.evaluate.report import GateCheck, ModelReport, Named
     from vultus.evaluate.robustness import Sweep
 
@@ -26,7 +29,10 @@ __all__ = ["report"]
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="A folder with a folder of pictures per person.")],
+    source: Annotated[
+        str,
+        typer.Argument(metavar="SOURCE", help="A folder with a folder per person, or a gallery."),
+    ],
     target: Annotated[
         Path, typer.Option("--out", "-o", help="Folder for index.html and report.json.")
     ],
@@ -66,36 +72,31 @@ def report(
     """Write a page with error rates, curves and the worst mistakes; exit code 1 if a gate fails."""
     from vultus.evaluate.embeddings import EmbedOptions
     from vultus.evaluate.page import render_page
-    from vultus.evaluate.quality import picture_quality
-    from vultus.evaluate.report import make_report, parse_gate
+    from vultus.evaluate.report import parse_gate
 
-    named = _named(folder, pairs, attributes)
-    choice = _face(face)
-    made: list[ModelReport] = []
-    for model in dict.fromkeys([embedder, *(compare or [])]):
-        options = EmbedOptions(model=model, min_face_px=min_face, mirror=mirror, face=choice)
-        with progress_bar(model, shown=not json) as tell:
-            made.append(
-                make_report(
-                    named,
-                    options,
-                    rounds=rounds,
-                    seed=seed,
-                    jobs=jobs or None,
-                    quality=picture_quality(options, jobs or None) if quality else None,
-                    with_map=not made,
-                    progress=tell,
-                )
-            )
+    how = _How(rounds, seed, jobs or None, quality, shown=not json)
+    if os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises for some names
+        named = _named(Path(source), pairs, attributes)
+        models = dict.fromkeys([embedder, *(compare or [])])
+        choices = [
+            EmbedOptions(model=model, min_face_px=min_face, mirror=mirror, face=_face(face))
+            for model in models
+        ]
+        made = _of_pictures(named, choices, how)
+        sweeps = _sweeps(named, embedder, seed, jobs, mirror=mirror, wanted=robustness)
+        label, digests = Path(source).name, None
+    else:
+        _refuse_for_gallery(pairs=pairs, compare=compare, slices=attributes, robustness=robustness)
+        label, named, digests, made = _of_gallery(source, how)
+        sweeps = []
     gates = [parse_gate(text, made[0]) for text in gate or []]
-    sweeps = _sweeps(named, embedder, seed, jobs, mirror=mirror, wanted=robustness)
-    notes = _notes(named, made[0])
-    facts = _facts(folder, named, made[0])
+    notes = _notes(named, made[0], digests)
+    facts = _facts(label, named, made[0])
     page = render_page(
-        f"Report card: {folder.name}", facts, made, gates=gates, sweeps=sweeps, notes=notes
+        f"Report card: {label}", facts, made, gates=gates, sweeps=sweeps, notes=notes
     )
     content: dict[str, object] = {
-        "source": str(folder),
+        "source": label,
         "facts": facts,
         "notes": notes,
         "models": [one.to_dict() for one in made],
@@ -106,6 +107,66 @@ def report(
     _tell(target, made, gates, json=json)
     if not all(g.met for g in gates):
         raise typer.Exit(EXIT_NO)
+
+
+class _How(NamedTuple):
+    """How a report is made, whatever of."""
+
+    rounds: int
+    seed: int
+    jobs: int | None
+    quality: bool
+    shown: bool
+
+
+def _of_pictures(named: Named, choices: Sequence[EmbedOptions], how: _How) -> list[ModelReport]:
+    """A report per model; the map of the first only."""
+    from vultus.evaluate.quality import picture_quality
+    from vultus.evaluate.report import make_report
+
+    made: list[ModelReport] = []
+    for options in choices:
+        with progress_bar(options.model, shown=how.shown) as tell:
+            made.append(
+                make_report(
+                    named,
+                    options,
+                    rounds=how.rounds,
+                    seed=how.seed,
+                    jobs=how.jobs,
+                    quality=picture_quality(options, how.jobs) if how.quality else None,
+                    with_map=not made,
+                    progress=tell,
+                )
+            )
+    return made
+
+
+def _of_gallery(source: str, how: _How) -> tuple[str, Named, tuple[str, ...], list[ModelReport]]:
+    """Where the gallery is, its faces, what identifies each picture, and the report of them."""
+    from vultus.evaluate.embeddings import EmbedOptions
+    from vultus.evaluate.enrolled import enrolled_faces
+    from vultus.evaluate.report import Named, make_report
+
+    with opened(source) as gallery:
+        location, faces = gallery.info().location, enrolled_faces(gallery)
+    named = Named(faces.names, faces.people)
+    made = make_report(
+        named,
+        EmbedOptions(model=faces.embedded.space.model),
+        rounds=how.rounds,
+        seed=how.seed,
+        quality=(lambda _: faces.quality) if how.quality else None,
+        embedded=faces.embedded,
+    )
+    return location, named, faces.embedded.digests, [made]
+
+
+def _refuse_for_gallery(**options: object) -> None:
+    """A gallery has neither lists nor pictures to look at again."""
+    given = [f"--{'attributes' if name == 'slices' else name}" for name in options if options[name]]
+    if given:
+        raise typer.BadParameter(f"{', '.join(given)}: for a folder of pictures, not a gallery")
 
 
 def _named(folder: Path, pairs: Path | None, attributes: Path | None) -> Named:
@@ -181,12 +242,12 @@ def _sweeps(
         return measure_robustness(named.paths, named.people, found, seed=seed, jobs=workers)
 
 
-def _facts(folder: Path, named: Named, made: ModelReport) -> dict[str, str]:
+def _facts(source: str, named: Named, made: ModelReport) -> dict[str, str]:
     from vultus import __version__
 
     people = Counter(named.people)
     return {
-        "source": str(folder),
+        "source": source,
         "pictures": f"{len(named.paths):,}, of which {len(made.failures):,} gave no embedding",
         "people": f"{len(people):,}, of whom {sum(n == 1 for n in people.values()):,} with one "
         "picture",
@@ -198,11 +259,11 @@ def _facts(folder: Path, named: Named, made: ModelReport) -> dict[str, str]:
     }
 
 
-def _notes(named: Named, made: ModelReport) -> list[str]:
+def _notes(named: Named, made: ModelReport, digests: Sequence[str] | None) -> list[str]:
     from vultus.evaluate.protocols._tree import digests_of, repeated
 
     notes = []
-    leaks = repeated(named.paths, named.people, digests_of(named.paths))
+    leaks = repeated(named.paths, named.people, digests or digests_of(named.paths))
     for leak in [leak for leak in leaks if len(leak.people) > 1][:20]:
         files = ", ".join(leak.paths)
         notes.append(f"The same picture under different names spoils the lowest rates: {files}")

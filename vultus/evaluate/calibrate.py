@@ -26,6 +26,7 @@ _LEAST_SUBJECTS = 20  # below, resampling subjects says nothing about others
 _LEAST_GENUINE = 30
 _ROWS_PER_BLOCK = 512
 _QUALITY_BINS = 5
+_MOST_PICTURES = 12_000  # 72 million pairs; what they take in memory is about 2 GB
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,10 +62,13 @@ def calibrate(
         people: Whom each row shows; n entries. A wrong name spoils the lowest rates.
         space: The identity of the embeddings.
         data: The faces and the protocol in words, for whoever reads a threshold.
-        quality: (n,) `Quality.score` of each face, to measure what quality costs.
+        quality: (n,) `Quality.score` of each face, NaN where unknown, to measure what it costs.
         rounds: Of the bootstrap.
         seed: Of the bootstrap.
         created: ISO date; today's when ``None``.
+
+    Of more than 12,000 faces those of as many people, drawn at random, are compared, and `data`
+    says so.
 
     Raises:
         ShapeError: The lengths differ.
@@ -77,6 +81,12 @@ def calibrate(
         )
     check_finite(vectors, "embeddings")
     subjects = subject_numbers(list(people)).astype(np.int32)
+    if len(vectors) > _MOST_PICTURES:
+        kept = _some_people(subjects, seed)
+        data += f"; {len(kept):,} pictures of randomly drawn people"
+        vectors = vectors[kept]
+        subjects = np.unique(subjects[kept], return_inverse=True)[1].astype(np.int32)
+        quality = None if quality is None else quality[kept]
     count = int(subjects.max(initial=-1)) + 1
     _check_enough("people", _LEAST_SUBJECTS, count)
     pairs = _all_pairs(vectors, subjects)
@@ -101,6 +111,15 @@ def calibrate(
         fnmr=fnmr,
         quality=None if quality is None else _quality_cost(pairs, quality),
     )
+
+
+def _some_people(subjects: NDArray[np.int32], seed: int) -> NDArray[np.intp]:
+    """Rows of people drawn at random, as many as may be compared."""
+    own = np.bincount(subjects)
+    drawn = np.random.default_rng(seed).permutation(len(own))
+    inside = np.zeros(len(own), bool)
+    inside[drawn[np.cumsum(own[drawn]) <= _MOST_PICTURES]] = True
+    return np.flatnonzero(inside[subjects])
 
 
 def _all_pairs(vectors: NDArray[np.float32], subjects: NDArray[np.int32]) -> _Pairs:
@@ -187,13 +206,17 @@ def _weighted(keys: NDArray[np.int64], weights: NDArray[np.float32]) -> NDArray[
     return found
 
 
-def _quality_cost(pairs: _Pairs, quality: NDArray[np.float64]) -> QualityCost:
+def _quality_cost(pairs: _Pairs, quality: NDArray[np.float64]) -> QualityCost | None:
     """Mean similarity of genuine pairs per fifth of the worse face's quality, against the best."""
     worse = quality[pairs.genuine_rows].min(axis=1)
+    known = np.isfinite(worse)
+    if np.count_nonzero(known) < _LEAST_GENUINE:
+        return None
+    worse, genuine = worse[known], pairs.genuine[known]
     edges = np.quantile(worse, np.linspace(0, 1, _QUALITY_BINS + 1))
     fifth = np.clip(np.searchsorted(edges, worse, side="right") - 1, 0, _QUALITY_BINS - 1)
     used = [k for k in range(_QUALITY_BINS) if (fifth == k).any()]
-    means = np.array([pairs.genuine[fifth == k].mean(dtype=np.float64) for k in used])
+    means = np.array([genuine[fifth == k].mean(dtype=np.float64) for k in used])
     # A worse face never costs less: noise between neighbouring bins is evened out.
     cost = np.maximum.accumulate((means.max() - means)[::-1])[::-1]
     middles = [float(np.median(worse[fifth == k])) for k in used]

@@ -170,6 +170,7 @@ def make_report(
     quality: Callable[[Sequence[Path]], NDArray[np.float64]] | None = None,
     with_map: bool = True,
     progress: Callable[[Progress], None] | None = None,
+    embedded: EmbeddedPictures | None = None,
 ) -> ModelReport:
     """Measure one model on named pictures.
 
@@ -183,13 +184,15 @@ def make_report(
         quality: Gives each picture's quality in [0, 1], NaN where there is none.
         with_map: Whether to lay the embeddings out in the plane (t-SNE, some seconds).
         progress: Called after each picture.
+        embedded: Embeddings of the pictures made before, such as a gallery's; nothing is
+            embedded then.
 
     Raises:
         InsufficientDataError: No pictures, one person only, or nobody with two pictures.
     """
     if not named.paths:
         raise InsufficientDataError("a report takes pictures, there are none")
-    made = embed_pictures(
+    made = embedded or embed_pictures(
         named.paths, options, jobs=jobs, cache_folder=cache_folder, progress=progress
     )
     rows = np.flatnonzero(made.found)
@@ -203,7 +206,7 @@ def make_report(
     report = verification_report(scores, FMRS, Resampling(rounds, seed))
     limit = next((p.threshold for p in report.points if p.target_fmr == _SLICE_FMR), None)
     return ModelReport(
-        model=options.model,
+        model=made.space.model if embedded else options.model,
         space=made.space.id,
         verification=report,
         sampled=compared.sampled,
