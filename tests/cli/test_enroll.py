@@ -64,6 +64,9 @@ def test_the_same_picture_again(vultus, gallery: Path, photos: Path, tmp_path: P
     assert ended.code == 4
     assert ended.err.startswith("error sample-duplicate: 'Obama' already holds a sample")
     assert "0 of 1 pictures enrolled, 1 in the gallery" in ended.out
+    ended = vultus("enroll", gallery, "Obama", tmp_path / "copy.jpg", "--allow-duplicates")
+    assert ended.code == 0
+    assert "1 of 1 pictures enrolled, 2 in the gallery" in ended.out
 
 
 def test_several_faces(vultus, gallery: Path, photos: Path):

@@ -277,6 +277,15 @@ class TestArchive:
         assert refused(ended) == "gallery"
         assert vultus("gallery", "import", target, tmp_path / "a.zip", "--group", "x").code == 2
 
+    def test_a_damaged_archive_leaves_no_gallery(self, vultus, people_db: Path, tmp_path: Path):
+        archive = tmp_path / "a.zip"
+        vultus("gallery", "export", people_db, archive)
+        content = bytearray(archive.read_bytes())
+        content[len(content) // 3] ^= 1
+        archive.write_bytes(content)
+        assert refused(vultus("gallery", "import", tmp_path / "b.db", archive, "--json"))
+        assert not (tmp_path / "b.db").exists()
+
     @pytest.mark.parametrize("name", [".", "folder"])
     def test_a_folder_is_no_archive(
         self, vultus, people_db: Path, tmp_path: Path, name, monkeypatch

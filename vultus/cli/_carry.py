@@ -193,14 +193,15 @@ def import_(
 
 
 def _import_archive(gallery: str, source: Path, *, json: bool) -> None:
-    from vultus.gallery.archive import read_archive
+    from vultus.gallery.archive import check_archive, read_archive
 
-    if not source.is_file():  # told before a gallery is made
+    if not source.is_file():
         raise DataFileError(
             f"{source} must be an archive or a folder of people, and there is neither",
             remedy="check the path",
             path=str(source),
         )
+    check_archive(source)  # told before a gallery is made
     with opened(gallery, create=True) as found, counting("reading", shown=not json) as tell:
         read_archive(source, found, tell)
         known = found.info()

@@ -24,6 +24,7 @@ from vultus.cli._gallery import (
     when,
 )
 from vultus.cli._options import (
+    AllowDuplicates,
     DetectorName,
     Embedder,
     Gate,
@@ -175,6 +176,7 @@ def replace_faces(
     largest: Annotated[
         bool, typer.Option("--largest", help="Take the largest of several faces.")
     ] = False,
+    allow_duplicates: AllowDuplicates = False,
     gate: Gate = "off",
     keep_crop: KeepCrop = False,
     min_face: MinFace = 40.0,
@@ -202,7 +204,7 @@ def replace_faces(
         ]
         where = f" that count in {group} alone" if group else ""
         confirm(f"erase the faces of {known.id}{where}", sure=yes)
-        numbers = found.replace(known.id, items, group=group)
+        numbers = found.replace(known.id, items, group=group, allow_duplicates=allow_duplicates)
         known = found.person(person)
     faces = counted(len(numbers), "face", "faces")
     done(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vultus.types import Face, Frame
 
 __all__ = [
+    "AllowDuplicates",
     "DEFAULT_POLICY",
     "HOPELESS",
     "SIGNING_VARIABLE",
@@ -103,6 +104,10 @@ KeepCrop: TypeAlias = Annotated[
     typer.Option(
         "--keep-crop", help="Keep each face's picture, encrypted with VULTUS_GALLERY_KEY."
     ),
+]
+AllowDuplicates: TypeAlias = Annotated[
+    bool,
+    typer.Option("--allow-duplicates", help="Take pictures again that the person already holds."),
 ]
 AnyTurn: TypeAlias = Annotated[
     bool,

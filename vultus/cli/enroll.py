@@ -12,6 +12,7 @@ from vultus.cli._gallery import opened as opened_as
 from vultus.cli._known import join_group
 from vultus.cli._options import (
     HOPELESS,
+    AllowDuplicates,
     DetectorName,
     Embedder,
     Gate,
@@ -51,6 +52,7 @@ def enroll(
         str | None,
         typer.Option("--only-in", help="These faces count in this group alone; made if absent."),
     ] = None,
+    allow_duplicates: AllowDuplicates = False,
     gate: Gate = "off",
     keep_crop: KeepCrop = False,
     min_face: MinFace = 40.0,
@@ -85,7 +87,7 @@ def enroll(
             samples: list[int] = []
             try:
                 sample = found.sample(name, path, largest=largest, group=only_in)
-                samples = opened.add_many([sample])
+                samples = opened.add_many([sample], allow_duplicates=allow_duplicates)
             except HOPELESS:
                 raise
             except VultusError as refused:

@@ -63,7 +63,7 @@ def duplicate_error(
     where = {"position": position} if position is not None else {"sample": sample}
     return DuplicateSampleError(
         f"{person!r} already holds a sample of this picture",
-        remedy="leave the picture out",
+        remedy="leave the picture out, or allow duplicates",
         name=person,
         source_digest=digest,
         **where,

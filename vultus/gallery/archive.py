@@ -19,7 +19,7 @@ import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
@@ -41,7 +41,7 @@ from vultus.gallery.values import (
 )
 from vultus.types import Embedding, EmbeddingSpace
 
-__all__ = ["FORMAT", "read_archive", "write_archive"]
+__all__ = ["FORMAT", "check_archive", "read_archive", "write_archive"]
 
 FORMAT = "vultus-gallery/1"
 _RECORDS, _VECTORS, _CROPS, _MANIFEST = "records.jsonl", "vectors.f32", "crops.bin", "manifest.json"
@@ -178,6 +178,19 @@ def _content(record: Record, vectors: IO[bytes], crops: IO[bytes]) -> dict[str, 
 # -- reading --------------------------------------------------------------------------------------
 
 
+def check_archive(path: Path) -> dict[str, Any]:
+    """Verify an archive's sizes and digests without reading its records.
+
+    Returns:
+        Its manifest.
+
+    Raises:
+        DataFileError: The file is no archive, or damaged.
+    """
+    with _readable(path), zipfile.ZipFile(path) as archive:
+        return _verified(archive, path)
+
+
 def read_archive(path: Path, gallery: Gallery, progress: Progress | None = None) -> Counter[str]:
     """Put an archive's contents into an empty gallery: all of it, or nothing.
 
@@ -196,33 +209,39 @@ def read_archive(path: Path, gallery: Gallery, progress: Progress | None = None)
         GalleryError: The gallery is not empty, or cannot be written.
     """
     counts: Counter[str] = Counter()
+    with _readable(path), zipfile.ZipFile(path) as archive:
+        manifest = _verified(archive, path)
+        with (
+            archive.open(_RECORDS) as records,
+            archive.open(_VECTORS) as vectors,
+            archive.open(_CROPS) as crops,
+        ):
+            stream = _records(records, vectors, crops, path)
+
+            def counted() -> Iterator[Record]:
+                for record in stream:
+                    counts[type(record).__name__] += 1
+                    if progress is not None:
+                        progress(counts.total())
+                    yield record
+                if dict(counts) != manifest["records"]:
+                    raise _damaged(path, "its records are not as many as its manifest says")
+
+            gallery.restore(counted())
+    return counts
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """What the archive's reader says of a file, in our words."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            manifest = _verified(archive, path)
-            with (
-                archive.open(_RECORDS) as records,
-                archive.open(_VECTORS) as vectors,
-                archive.open(_CROPS) as crops,
-            ):
-                stream = _records(records, vectors, crops, path)
-
-                def counted() -> Iterator[Record]:
-                    for record in stream:
-                        counts[type(record).__name__] += 1
-                        if progress is not None:
-                            progress(counts.total())
-                        yield record
-                    if dict(counts) != manifest["records"]:
-                        raise _damaged(path, "its records are not as many as its manifest says")
-
-                gallery.restore(counted())
+        yield
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
         raise DataFileError(
             f"{path} is no readable gallery archive: {error}",
             remedy="take another copy of it",
             path=str(path),
         ) from error
-    return counts
 
 
 def _damaged(path: Path, why: str) -> DataFileError:

@@ -215,6 +215,7 @@ class Recognizer:
         images: Picture | list[Picture] | tuple[Picture, ...],
         *,
         largest: bool = False,
+        allow_duplicates: bool = False,
     ) -> list[int]:
         """Add pictures of one person; all of them, or none when one is refused.
 
@@ -223,6 +224,7 @@ class Recognizer:
             name: The person.
             images: One picture or face, or several.
             largest: Take the largest face of a picture that shows several, instead of refusing.
+            allow_duplicates: Take pictures that the person already holds.
 
         Returns:
             The numbers of the new samples.
@@ -238,7 +240,7 @@ class Recognizer:
         # One by one, so that no more than one picture is held in memory.
         samples = [self.sample(name, picture, largest=largest) for picture in pictures]
         with _opened(gallery) as opened:
-            return opened.add_many(samples)
+            return opened.add_many(samples, allow_duplicates=allow_duplicates)
 
     def sample(
         self, name: str, image: Picture, *, largest: bool = False, group: str | None = None
