@@ -151,7 +151,7 @@ def opened(folder: str, path: str, rounds: int, **_: Any) -> dict[str, Any]:
 def warm_up(faces: Faces) -> None:
     """Load what any search needs, so that memory afterwards is the gallery's alone."""
     from vultus.gallery import MemoryGallery, NewSample
-    from vultus.gallery._memory import give_back
+    from vultus.gallery.search.trim import give_back
 
     _, vectors = next(faces.parts(9000))
     space = space_of(faces)

@@ -307,7 +307,7 @@ def _milvus_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One file for all tests: its Milvus starts once, and ends with this process."""
     pytest.importorskip("pymilvus", reason="install pymilvus: pip install 'vultus[milvus]'")
     from vultus.errors import MissingExtraError
-    from vultus.gallery._milvus_engine import require_lite
+    from vultus.gallery.milvus.engine import require_lite
 
     try:
         require_lite()

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from vultus.errors import DuplicateSampleError, GalleryFileError
-from vultus.gallery import Person, Sample, SpaceInfo, SqliteGallery, _sqlite_file
+from vultus.gallery import Person, Sample, SpaceInfo, SqliteGallery
 from vultus.gallery._migrate import Migration, read_migrations
+from vultus.gallery.sqlite import file as _sqlite_file
 from vultus.types import Embedding, EmbeddingSpace
 
 SHIPPED = read_migrations()

@@ -121,7 +121,7 @@ def test_searches_are_milvuss_and_agree_with_memory(gallery: MilvusGallery, unit
 def test_more_alike_than_milvus_gives_are_compared_here(
     gallery: MilvusGallery, unit: Unit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vultus.gallery._milvus_search.MOST_HITS", 8)
+    monkeypatch.setattr("vultus.gallery.milvus.search.MOST_HITS", 8)
     gallery.add_many([NewSample(f"p{i}", unit(7)) for i in range(9)])
     assert [m.person for m in gallery.search(unit(7), 2)] == ["p0", "p1"]
     assert gallery._cache._index is not None
@@ -146,7 +146,7 @@ def test_groups_are_known_to_milvus(
     assert rows(gallery) == {1: [3], 3: [3]}
     assert [m.sample for m in gallery.search(unit(1), groups=["c"])] == [1]
     assert gallery.verify() == []
-    monkeypatch.setattr("vultus.gallery._milvus_mirror.MOST_GROUPS", 2)
+    monkeypatch.setattr("vultus.gallery.milvus.mirror.MOST_GROUPS", 2)
     for group in "de":
         gallery.add_group(group)
         gallery.join("Bea", group)
@@ -266,8 +266,8 @@ gallery.add("Cleo", unit(3))
 def test_a_long_list_of_changes(
     gallery: MilvusGallery, unit: Unit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vultus.gallery._milvus_mirror._NEWS_PER_STEP", 3)
-    monkeypatch.setattr("vultus.gallery._milvus_mirror._ROWS_PER_STEP", 7)
+    monkeypatch.setattr("vultus.gallery.milvus.mirror._NEWS_PER_STEP", 3)
+    monkeypatch.setattr("vultus.gallery.milvus.mirror._ROWS_PER_STEP", 7)
     gallery.add_many([NewSample(f"p{i}", unit(i)) for i in range(20)])
     assert len(rows(gallery)) == 20
     with monkeypatch.context() as patch:
@@ -284,7 +284,7 @@ def test_changes_that_are_not_listed_any_more(
 ) -> None:
     gallery.add_many([NewSample(f"p{i}", unit(i)) for i in range(9)])
     first = mark(gallery).collection
-    monkeypatch.setattr("vultus.gallery._records.CHANGES_KEPT", 2)
+    monkeypatch.setattr("vultus.gallery.records.change.CHANGES_KEPT", 2)
     with monkeypatch.context() as patch:
         patch.setattr(gallery._engine, "delete", broken)
         for i in range(5):
@@ -325,7 +325,7 @@ def test_a_search_disturbed_by_changes_tells_of_one_state(
 def test_rows_nobody_has_on_record_are_never_found_and_are_removed(
     gallery: MilvusGallery, unit: Unit
 ) -> None:
-    from vultus.gallery._milvus_engine import Row
+    from vultus.gallery.milvus.engine import Row
 
     gallery.add("Ada", unit(1))
     gallery._engine.insert(mark(gallery).collection, [Row(99, [], unit(2).vector)])
@@ -340,7 +340,7 @@ def test_rows_nobody_has_on_record_are_never_found_and_are_removed(
 
 
 def test_rows_that_differ_are_named_and_put_right(gallery: MilvusGallery, unit: Unit) -> None:
-    from vultus.gallery._milvus_engine import Row
+    from vultus.gallery.milvus.engine import Row
 
     gallery.add_many([NewSample(f"p{i}", unit(i)) for i in range(4)])
     collection = mark(gallery).collection
@@ -411,7 +411,7 @@ def test_erased_vectors_leave_the_file(
         held = file.read_bytes()
         kept = [i for i in range(40) if i % 3]
         assert [i for i, needle in enumerate(needles) if needle in held] == kept
-        monkeypatch.setattr("vultus.gallery._milvus_engine._SWEPT_AT_ONCE_BYTES", 1000)
+        monkeypatch.setattr("vultus.gallery.milvus.engine._SWEPT_AT_ONCE_BYTES", 1000)
         for i in kept[:5]:
             gallery.remove(f"p{i}")  # of a large file, when it is closed
     held = file.read_bytes()
@@ -433,7 +433,7 @@ def test_changes_of_another_gallery_object_are_seen(url: str, unit: Unit) -> Non
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
     """The address of a Milvus that listens: Lite's own program, started as a server."""
-    from vultus.gallery._milvus_engine import require_lite
+    from vultus.gallery.milvus.engine import require_lite
 
     require_lite()
     from milvus_lite.server import Server
@@ -535,7 +535,7 @@ def test_a_missing_library(
     url: str, module: str, remedy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in list(sys.modules):
-        if name == "vultus.gallery._milvus_engine" or name.startswith("milvus_lite"):
+        if name == "vultus.gallery.milvus.engine" or name.startswith("milvus_lite"):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(MissingExtraError, match=remedy):

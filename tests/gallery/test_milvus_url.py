@@ -3,7 +3,7 @@
 import pytest
 
 from vultus.errors import GalleryServerError
-from vultus.gallery._milvus_url import parse_milvus_url
+from vultus.gallery.milvus.url import parse_milvus_url
 
 
 @pytest.mark.parametrize(

@@ -320,7 +320,7 @@ def future(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def ship(*more: Migration) -> None:
         monkeypatch.setattr(
-            "vultus.gallery._postgres_schema.read_migrations", lambda _: [*SHIPPED, *more]
+            "vultus.gallery.postgres.schema.read_migrations", lambda _: [*SHIPPED, *more]
         )
 
     return ship
@@ -450,7 +450,7 @@ def test_a_database_without_pgvector(
     assert reason(caught) == "extension"
     with monkeypatch.context() as patch:
         patch.setattr(
-            "vultus.gallery._postgres_schema._INSTALL", "CREATE EXTENSION vector_of_nobody"
+            "vultus.gallery.postgres.schema._INSTALL", "CREATE EXTENSION vector_of_nobody"
         )
         with pytest.raises(GalleryServerError, match=r"install pgvector 0\.8 or newer") as caught:
             PostgresGallery(bare)
@@ -461,7 +461,7 @@ def test_a_database_without_pgvector(
 
 
 def test_an_outdated_pgvector(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vultus.gallery._postgres_schema._OLDEST_PGVECTOR", (999, 0))
+    monkeypatch.setattr("vultus.gallery.postgres.schema._OLDEST_PGVECTOR", (999, 0))
     with pytest.raises(GalleryServerError, match="ALTER EXTENSION vector UPDATE") as caught:
         PostgresGallery(url)
     assert reason(caught) == "extension"
@@ -496,7 +496,7 @@ def test_a_role_that_may_only_read(
 
 def test_a_missing_driver(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(sys.modules):
-        if name.startswith("vultus.gallery._postgres_") and not name.endswith("_url"):
+        if name.startswith("vultus.gallery.postgres.") and not name.endswith(".url"):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'vultus\[postgres\]'"):
@@ -540,7 +540,7 @@ def test_a_connection_that_breaks_in_use_is_an_error_once(
         hang_up(admin)
 
     with monkeypatch.context() as patch:
-        patch.setattr("vultus.gallery._records_samples._refuse_duplicates", interrupted)
+        patch.setattr("vultus.gallery.records.samples._refuse_duplicates", interrupted)
         with pytest.raises(GalleryServerError, match="lost its connection") as caught:
             gallery.add("Bea", unit(2))
         assert reason(caught) == "connection-lost"

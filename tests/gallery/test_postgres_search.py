@@ -185,7 +185,7 @@ def test_groups(
     members: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("vultus.gallery._postgres_search._EXACT_MEMBERS", members)
+    monkeypatch.setattr("vultus.gallery.postgres.search._EXACT_MEMBERS", members)
     found = still.search_many(queries(), 5, groups=["tenth"])
     true = reference.search_many(queries(), 5, groups=["tenth"])
     assert all(int(match.person[1:]) % 10 == 0 for matches in found for match in matches)
@@ -228,7 +228,7 @@ def test_other_ways_to_ask(still: PostgresGallery, reference: MemoryGallery) -> 
 def test_when_the_index_cannot_settle_it_everything_is_compared(
     still: PostgresGallery, reference: MemoryGallery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vultus.gallery._postgres_search._MOST_CANDIDATES", 20)
+    monkeypatch.setattr("vultus.gallery.postgres.search._MOST_CANDIDATES", 20)
     assert still.search(queries()[0], 50) == reference.search(queries()[0], 50)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from vultus.errors import GalleryServerError
-from vultus.gallery._postgres_url import parse_postgres_url
+from vultus.gallery.postgres.url import parse_postgres_url
 
 
 @pytest.mark.parametrize(

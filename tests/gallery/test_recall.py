@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from vultus.gallery import NewSample, SqliteGallery
-from vultus.gallery._candidates import Candidate
-from vultus.gallery._recall import Question, questions, recall
+from vultus.gallery.search.candidates import Candidate
+from vultus.gallery.search.recall import Question, questions, recall
 from vultus.types import Embedding, EmbeddingSpace
 
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from vultus.gallery import NewSample, SqliteGallery, _records, _records_index
+from vultus.gallery import NewSample, SqliteGallery
+from vultus.gallery.records import change as _records
+from vultus.gallery.records import index as _records_index
 from vultus.types import Embedding, EmbeddingSpace
 
 Unit = Callable[..., Embedding]

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from vultus.errors import RangeError
-from vultus.gallery import _filter, _int8, _scan
-from vultus.gallery._index import VectorIndex
-from vultus.gallery._int8 import Screen
+from vultus.gallery.search import filter as _filter
+from vultus.gallery.search import int8 as _int8
+from vultus.gallery.search import scan as _scan
+from vultus.gallery.search.index import VectorIndex
+from vultus.gallery.search.int8 import Screen
 from vultus.types import EmbeddingSpace, Match
 
 Vectors = NDArray[np.float32]

@@ -8,9 +8,9 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from vultus.errors import InferenceError
-from vultus.gallery import _int8
-from vultus.gallery._int8 import BLOCK_ROWS, Screen, join, quantise
-from vultus.gallery._product import integer_product
+from vultus.gallery.search import int8 as _int8
+from vultus.gallery.search.int8 import BLOCK_ROWS, Screen, join, quantise
+from vultus.gallery.search.product import integer_product
 
 
 def units(rows: int, dimension: int, seed: int = 0) -> NDArray[np.float32]:
@@ -39,7 +39,7 @@ def test_the_network_is_valid_onnx() -> None:
     onnx = pytest.importorskip("onnx")
     from unittest.mock import patch
 
-    with patch("vultus.gallery._product.Session") as session:
+    with patch("vultus.gallery.search.product.Session") as session:
         integer_product.__wrapped__()
     model = onnx.load_from_string(session.call_args.args[0])
     onnx.checker.check_model(model, full_check=True)

@@ -5,8 +5,8 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from vultus.gallery._filter import Filters, Selection, Table
-from vultus.gallery._int8 import BLOCK_ROWS, Screen
+from vultus.gallery.search.filter import Filters, Selection, Table
+from vultus.gallery.search.int8 import BLOCK_ROWS, Screen
 
 
 def table(rows: int, dimension: int = 8, dead: list[int] | None = None) -> Table:

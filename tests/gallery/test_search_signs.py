@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vultus.gallery import _signs, _snapshot
-from vultus.gallery._index import VectorIndex
-from vultus.gallery._signs import Plan, Signs, directions, read_plan
+from vultus.gallery.search import signs as _signs
+from vultus.gallery.search import snapshot as _snapshot
+from vultus.gallery.search.index import VectorIndex
+from vultus.gallery.search.signs import Plan, Signs, directions, read_plan
 from vultus.types import EmbeddingSpace
 
 DIMENSION = 64

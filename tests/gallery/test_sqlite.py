@@ -123,7 +123,7 @@ def test_erased_data_is_overwritten(path: Path, unit: Unit) -> None:
 def test_erasure_while_somebody_reads_is_done_and_named(
     path: Path, unit: Unit, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vultus.gallery._sqlite_file._EMPTY_LOG_S", 0.1)
+    monkeypatch.setattr("vultus.gallery.sqlite.file._EMPTY_LOG_S", 0.1)
     with SqliteGallery(path) as gallery:
         gallery.add("Ada", unit(1))
         with closing(sqlite3.connect(path, isolation_level=None)) as reader:
@@ -165,8 +165,8 @@ def test_an_unchanged_file_is_read_once(
     with SqliteGallery(path) as gallery:
         gallery.add("Ada", unit(1))
         first = gallery.search(unit(2))
-        monkeypatch.setattr("vultus.gallery._records_index._load", None)
-        monkeypatch.setattr("vultus.gallery._records_index._update", None)
+        monkeypatch.setattr("vultus.gallery.records.index._load", None)
+        monkeypatch.setattr("vultus.gallery.records.index._update", None)
         assert gallery.search(unit(2)) == first
 
 
@@ -261,7 +261,7 @@ def test_an_interrupt_within_a_change_undoes_it(
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr("vultus.gallery._records_samples._log_added", interrupt)
+            patch.setattr("vultus.gallery.records.samples._log_added", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 gallery.add("Bea", unit(2))
         assert counts(gallery) == [("Ada", 1)]
@@ -275,7 +275,7 @@ def test_a_failed_read_leaves_no_half_index(
         gallery.add_many([NewSample(f"p{i}", unit(i)) for i in range(10)])
         gallery.search(unit(0))
         gallery.add_many([NewSample(f"q{i}", unit(100 + i)) for i in range(10)])
-        monkeypatch.setattr("vultus.gallery._records_index._BYTES_PER_FETCH", 4 * 64)
+        monkeypatch.setattr("vultus.gallery.records.index._BYTES_PER_FETCH", 4 * 64)
         calls = []
 
         def failing(*arguments: object) -> np.ndarray:
@@ -284,7 +284,7 @@ def test_a_failed_read_leaves_no_half_index(
                 raise MemoryError
             return decode(*arguments)
 
-        module = sys.modules["vultus.gallery._records_index"]
+        module = sys.modules["vultus.gallery.records.index"]
         decode = module.decode_vectors
         with monkeypatch.context() as patch:
             patch.setattr(module, "decode_vectors", failing)

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from vultus.errors import GalleryFileError
-from vultus.gallery import NewSample, SqliteGallery, _residue
+from vultus.gallery import NewSample, SqliteGallery
+from vultus.gallery.sqlite import residue as _residue
 from vultus.types import Embedding, EmbeddingSpace
 
 Unit = Callable[[int], Embedding]
@@ -242,7 +243,7 @@ gallery.remove("id-MARK00007")
 def test_another_connection_that_reads_keeps_the_log_and_is_named(
     path: Path, child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vultus.gallery._sqlite_file._EMPTY_LOG_S", 0.1)
+    monkeypatch.setattr("vultus.gallery.sqlite.file._EMPTY_LOG_S", 0.1)
     with SqliteGallery(path) as gallery:
         for who in range(10):
             enroll(gallery, who)
@@ -272,7 +273,7 @@ def test_a_file_that_may_not_be_written_is_verified_as_well(
         for who in range(30):
             enroll(gallery, who)
     page = leave_bytes(path)
-    monkeypatch.setattr("vultus.gallery._sqlite_file.is_writable", lambda _: False)
+    monkeypatch.setattr("vultus.gallery.sqlite.file.is_writable", lambda _: False)
     with SqliteGallery(path) as gallery:
         (finding,) = gallery.verify()
         assert f"(page {page} is the first)" in finding.message

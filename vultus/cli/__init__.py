@@ -22,7 +22,10 @@ from vultus.cli import (
     enroll,
     evaluate,
     identify,
+    import_,
+    lookalike,
     report,
+    serve,
     verify,
 )
 from vultus.cli._lazy import lazy_group
@@ -35,6 +38,7 @@ _GROUPS = {
     "gallery": "Whole galleries: look at, check, search, carry, change the model.",
     "group": "Groups of a gallery: make, list, change, remove.",
     "person": "People of a gallery and their faces: list, change, merge, split, group, erase.",
+    "keys": "Keys of the face service: make, list, rotate, revoke.",
     "classify": "Classifiers on embeddings, for people with many pictures each.",
 }
 _MODELS = "See, fetch and check models. Nothing is downloaded unless you run `pull`."
@@ -57,6 +61,8 @@ app.command("verify")(verify.verify)
 app.command("enroll")(enroll.enroll)
 app.command("identify")(identify.identify)
 app.command("blur")(blur.blur)
+app.command("lookalike")(lookalike.lookalike)
+app.command("import")(import_.import_)
 for _name, _what in _GROUPS.items():
     app.add_typer(lazy_group(f"vultus.cli.{_name}", _what), name=_name)
 app.add_typer(evaluate.app, name="evaluate")
@@ -65,6 +71,7 @@ app.command("calibrate")(calibrate.calibrate)
 app.command("demo")(demo.demo)
 app.add_typer(lazy_group("vultus.cli.models", _MODELS), name="models")
 app.command("doctor")(doctor.doctor)
+app.command("serve")(serve.serve)
 
 
 def _version(wanted: bool) -> None:

@@ -27,7 +27,7 @@ from vultus.errors import DataFileError, OutputError
 if TYPE_CHECKING:
     from vultus.gallery import Gallery, GalleryInfo
 
-__all__ = ["copy", "export", "import_"]
+__all__ = ["copy", "export", "import_", "import_tree"]
 
 
 def copy(
@@ -159,6 +159,36 @@ def import_(
             raise typer.BadParameter("--group is for a folder; an archive has groups of its own")
         _import_archive(gallery, source, json=json)
         return
+    import_tree(
+        gallery,
+        source,
+        group=group,
+        gate=gate,
+        keep_crop=keep_crop,
+        min_face=min_face,
+        detector=detector,
+        embedder=embedder,
+        mirror=mirror,
+        jobs=jobs,
+        json=json,
+    )
+
+
+def import_tree(
+    gallery: str,
+    source: Path,
+    *,
+    group: str | None = None,
+    gate: str = "off",
+    keep_crop: bool = False,
+    min_face: float = 40.0,
+    detector: str = "mtcnn",
+    embedder: str = "dlib-resnet-v1",
+    mirror: bool = True,
+    jobs: int = 0,
+    json: bool = False,
+) -> None:
+    """Enrol a folder of people, and say what became of it; ends the command if pictures failed."""
     from vultus.cli._known import enroll_tree
     from vultus.gallery.base import check_space
 

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from vultus.types import Face, Frame
 
 __all__ = [
-    "AllowDuplicates",
     "DEFAULT_POLICY",
     "HOPELESS",
     "SIGNING_VARIABLE",
+    "AllowDuplicates",
     "AnyTurn",
     "CalibrationFile",
     "Csv",

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from vultus.errors import DtypeError, GalleryFileError
 from vultus.gallery._errors import unknown_person_error
-from vultus.gallery._milvus_url import SCHEME as MILVUS_SCHEME
-from vultus.gallery._postgres_url import SCHEMES as POSTGRES_SCHEMES
 from vultus.gallery.audit import acting_as, verify_chain
 from vultus.gallery.base import Gallery
 from vultus.gallery.memory import MemoryGallery
 from vultus.gallery.milvus import MilvusGallery
+from vultus.gallery.milvus.url import SCHEME as MILVUS_SCHEME
 from vultus.gallery.postgres import PostgresGallery
+from vultus.gallery.postgres.url import SCHEMES as POSTGRES_SCHEMES
 from vultus.gallery.sqlite import SqliteGallery
 from vultus.gallery.values import (
     AuditEntry,

@@ -2,7 +2,7 @@
 
 A file is a pickle of two lists: encoded pictures, two after the other for each pair, and whether
 each pair shows one person. The pictures are 112-px crops on ArcFace's template. It is read without
-being run (see `_inert_pickle`).
+being run (see `vultus.sources.pickles`).
 
 Rules: ten folds, cut from the list in order, squared Euclidean distance of unit embeddings, the
 threshold of each fold chosen on the other nine (InsightFace, ``verification.py``). Flipping there
@@ -25,7 +25,7 @@ from vultus.errors import DataFileError
 from vultus.evaluate._plain import plain
 from vultus.evaluate.embeddings import Embed, EmbedOptions, embed_pictures
 from vultus.evaluate.protocols._folds import Distance, FoldedAccuracy, evaluate_folds
-from vultus.evaluate.protocols._inert_pickle import InertArray, read_inert
+from vultus.sources.pickles import InertArray, read_inert
 
 __all__ = ["BinResult", "BinSet", "evaluate_bin", "read_bin"]
 

@@ -1,0 +1,113 @@
+"""``calculate-filtering-metrics``: how far each picture lies from its class's centre, as HDF5."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vultus.compat.facenet.dataset import check_filled, flattened, read_dataset
+from vultus.compat.facenet.faces import check_crop
+from vultus.compat.facenet.features import features
+from vultus.compat.facenet.files import replace_file
+from vultus.compat.facenet.model import load_model
+from vultus.compat.facenet.talk import Talk
+from vultus.errors import MissingExtraError, RangeError
+
+__all__ = ["calculate_filtering_metrics", "distances_to_centers", "hdf5"]
+
+
+def calculate_filtering_metrics(
+    dataset_dir: Path,
+    model_file: str,
+    data_file_name: Path,
+    *,
+    image_size: int = 160,
+    batch_size: int = 90,
+    talk: Talk,
+) -> NDArray[np.float64]:
+    """Write ``class_names``, ``image_list``, ``label_list`` and ``distance_to_center``.
+
+    Args:
+        dataset_dir: One folder of pictures per class.
+        model_file: See `vultus.compat.facenet.model.find_model`.
+        data_file_name: An HDF5 file; replaced.
+        image_size: Checked; the model's card decides how faces are cut.
+        batch_size: Pictures between two lines of progress.
+        talk: Where words go.
+
+    Returns:
+        (n,) Euclidean distance of each embedding from the mean of its class, in the data set's
+        order.
+
+    Raises:
+        MissingExtraError: h5py is not installed.
+        InsufficientDataError: A class has no picture.
+        ImageError: A picture cannot be read.
+        OutputError: The file cannot be written.
+    """
+    check_crop(image_size, 0)
+    if batch_size < 1:
+        raise RangeError(f"batch_size must be at least 1, got {batch_size}")
+    library = hdf5()  # told now, not after the work
+    dataset = read_dataset(dataset_dir)
+    check_filled(dataset)
+    paths, labels = flattened(dataset)
+    loaded = load_model(model_file)
+    began = time.perf_counter()
+
+    def tick(done: int) -> None:
+        nonlocal began
+        now = time.perf_counter()
+        talk.line(f"Batch {(done - 1) // batch_size} in {now - began:.3f} seconds")
+        began = now
+
+    vectors = features(loaded, paths, talk, every=batch_size, tick=tick)
+    distances = distances_to_centers(vectors, np.array(labels))
+    talk.line(f"Writing filtering data to {data_file_name}")
+    text = library.string_dtype("utf-8")
+
+    def write(temporary: Path) -> None:
+        with library.File(temporary, "w") as file:
+            file.create_dataset("class_names", data=[one.name for one in dataset], dtype=text)
+            file.create_dataset("image_list", data=[str(path) for path in paths], dtype=text)
+            file.create_dataset("label_list", data=np.array(labels, np.int64))
+            file.create_dataset("distance_to_center", data=distances)
+
+    replace_file(data_file_name, write)
+    return distances
+
+
+def distances_to_centers(
+    vectors: NDArray[np.float64], labels: NDArray[np.integer[Any]]
+) -> NDArray[np.float64]:
+    """(n,) Euclidean distance of each row from the mean of the rows of its label.
+
+    Args:
+        vectors: (n, d).
+        labels: (n,) from 0, every number up to the largest in use.
+    """
+    sums = np.zeros((int(labels.max()) + 1, vectors.shape[1]))
+    np.add.at(sums, labels, vectors)
+    centers = sums / np.bincount(labels)[:, None]
+    return np.asarray(np.linalg.norm(vectors - centers[labels], axis=1))
+
+
+def hdf5() -> Any:
+    """The library for HDF5 files.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import h5py
+    except ImportError as error:
+        raise MissingExtraError(
+            "facenet's HDF5 files are read and written with h5py",
+            remedy="pip install 'vultus[facenet]'",
+            extra="facenet",
+        ) from error
+    return h5py

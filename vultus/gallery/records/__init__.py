@@ -1,0 +1,1 @@
+"""A gallery as rows of tables: what SQLite and PostgreSQL do alike, written once."""

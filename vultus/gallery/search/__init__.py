@@ -1,0 +1,1 @@
+"""The index in this process: exact scans, sign codes above their size, filters, recall."""

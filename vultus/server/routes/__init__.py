@@ -1,0 +1,1 @@
+"""The native API's routes, one file per subject."""

@@ -1,0 +1,111 @@
+"""One authorised request: the service, whose gallery it is about, and under whose name."""
+
+# Annotations are evaluated here: `_calling` needs its argument in one.
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Request
+
+from vultus.errors import UnknownSampleError
+from vultus.gallery import Gallery, Sample, acting_as
+from vultus.server.auth import Principal, need
+from vultus.server.ids import SampleIds
+from vultus.server.schemas.gallery import StoredFace
+from vultus.server.service import CurrentService, Service
+from vultus.server.store import Scope
+
+__all__ = ["AdminCall", "Call", "DeleteCall", "EnrolCall", "ReadCall"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a route works with.
+
+    Attributes:
+        request: The request.
+        service: The process's.
+        principal: Who asks.
+        ids: The tenant's face ids.
+    """
+
+    request: Request
+    service: Service
+    principal: Principal
+    ids: SampleIds
+
+    def gallery(self) -> Gallery:
+        """The tenant's gallery; may have to be opened, so ask within a job."""
+        return self.service.gallery(self.principal.tenant)
+
+    async def pixels(self, job: Callable[[], T]) -> T:
+        """Do work on pictures, on the engine."""
+        return await self.service.run(job)
+
+    async def records(self, job: Callable[[Gallery], T]) -> T:
+        """Do something short with the gallery, on a thread, under the principal's name."""
+
+        def signed() -> T:
+            with acting_as(self.principal.actor):
+                return job(self.gallery())
+
+        return await self.service.db(signed)
+
+    # -- ids of faces -----------------------------------------------------------------------------
+
+    def face_id(self, number: int) -> str:
+        """What a sample is called outside."""
+        return self.ids.to_uuid(number)
+
+    def number(self, face: str) -> int:
+        """The sample of a face's id.
+
+        Raises:
+            UnknownSampleError: Nobody's, or another tenant's.
+        """
+        found = self.ids.number(face)
+        if found is None:
+            raise unknown_face(face)
+        return found
+
+    def sample(self, gallery: Gallery, face: str) -> Sample:
+        """A stored face.
+
+        Raises:
+            UnknownSampleError: There is none, in words that do not tell a forged id from an old
+                one.
+        """
+        try:
+            return gallery.sample(self.number(face))
+        except UnknownSampleError:
+            raise unknown_face(face) from None
+
+    def stored(self, samples: Iterable[Sample]) -> list[StoredFace]:
+        """Samples as they are told."""
+        return [StoredFace.of(sample, self.face_id(sample.number)) for sample in samples]
+
+
+def unknown_face(face: str) -> UnknownSampleError:
+    """The error for an id of no face."""
+    return UnknownSampleError(
+        f"no face of this gallery has the id {face[:64]!r}", remedy="list the faces first"
+    )
+
+
+def _calling(scope: Scope) -> Callable[..., Awaitable[Call]]:
+    async def call(
+        request: Request,
+        service: CurrentService,
+        principal: Annotated[Principal, Depends(need(scope))],
+    ) -> Call:
+        return Call(request, service, principal, service.ids(principal.tenant))
+
+    return call
+
+
+ReadCall = Annotated[Call, Depends(_calling("read"))]
+EnrolCall = Annotated[Call, Depends(_calling("enrol"))]
+DeleteCall = Annotated[Call, Depends(_calling("delete"))]
+AdminCall = Annotated[Call, Depends(_calling("admin"))]

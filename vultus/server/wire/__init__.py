@@ -1,0 +1,1 @@
+"""Other systems' interfaces on the wire: what their unmodified clients speak."""
