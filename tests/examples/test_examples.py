@@ -126,3 +126,39 @@ def test_draw(tmp_path: Path) -> None:
     face, elsewhere = changed[200:660, 180:490], changed[800:]
     assert face.mean() > 0.005
     assert elsewhere.mean() < 0.0005
+
+
+def test_groups(tmp_path: Path) -> None:
+    assert run("06_groups.py", tmp_path).splitlines() == [
+        "among staff: Barack Obama",
+        "among visitors: Joe Biden",
+        "among staff and visitors: Barack Obama, Joe Biden",
+        "erased: 1 face; still known: Barack Obama",
+        "findings: []",
+        "last change: person.remove",
+    ]
+
+
+def test_how_sure(tmp_path: Path) -> None:
+    limit, same, different, one, hundred = run("07_how_sure.py", tmp_path).splitlines()
+    assert limit == "threshold: 0.944 from LFW View 1"
+    assert same.startswith("Barack Obama and obama3: the same person, 0.97")
+    assert same.endswith("less than 1 time in 100,000")
+    assert different.startswith("Barack Obama and Joe Biden: different people, 0.81")
+    # 1 - (1 - 0.01) ** (1 / 100) is about 1e-4: the threshold of the first line.
+    assert numbers(one)[-1] == pytest.approx(0.910, abs=1e-3)
+    assert numbers(hundred)[-1] == pytest.approx(numbers(limit)[0], abs=2e-3)
+
+
+def test_gate(tmp_path: Path) -> None:
+    lines = run("08_gate.py", tmp_path).splitlines()
+    said = [(line.split(",")[0], line.endswith(": passes")) for line in lines]
+    assert said == [
+        ("astronaut.png", False),
+        ("obama2.jpg", True),
+        ("obama3.jpg", True),
+        ("wall.jpg", False),
+        ("wall.jpg", False),
+        ("wall.jpg", True),
+    ]
+    assert "come closer: face 88 px, limit 100 px" in lines[0]

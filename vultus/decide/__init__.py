@@ -6,7 +6,7 @@ from vultus.decide.calibration import (
     load_calibration,
     shipped_calibration,
 )
-from vultus.decide.norm import Cohort, normalised
+from vultus.decide.norm import Cohort, normalised, shipped_cohort
 from vultus.decide.own import OwnDistances, own_distances
 from vultus.decide.thresholds import DEFAULT_POLICY, decide, threshold_for
 from vultus.decide.words import how_often, in_words
@@ -24,5 +24,6 @@ __all__ = [
     "normalised",
     "own_distances",
     "shipped_calibration",
+    "shipped_cohort",
     "threshold_for",
 ]
