@@ -52,6 +52,12 @@ def run(report: Report, options: Options) -> None:
             rows.append(row)
             add_row(report, row, options)
     report.results["models"] = rows
+    report.results["normalised"] = normalised_rates()
+    for row in report.results["normalised"]:
+        report.row(
+            f"dlib-resnet-v1, {row['scores']}, set for {row['rate']:g}",
+            f"FMR {row['fmr']:.2g}, FNMR {row['fnmr']:.2%}",
+        )
     report.results["ms_per_face"] = timing(names)
     if options.extra["docs"]:
         write_docs(report)
@@ -155,6 +161,53 @@ def accuracy(name: str, options: Options, *, mirror: bool) -> dict[str, Any]:
     return row
 
 
+def normalised_rates() -> list[dict[str, Any]]:
+    """The default embedder's errors on pairsDevTest's people, as it is and normalised."""
+    from vultus.decide import Normaliser, normalised_space, shipped_calibration, shipped_cohort
+    from vultus.evaluate.embeddings import EmbedOptions, embed_pictures
+    from vultus.evaluate.protocols.lfw import PictureTree, read_pairs
+
+    lfw = data_folder("lfw")
+    pictures = read_pairs(lfw / "pairsDevTest.txt").pictures
+    tree = PictureTree(lfw / "images")
+    made = embed_pictures([tree.path(picture) for picture in pictures], EmbedOptions(face="center"))
+    vectors = made.vectors[made.found]
+    people = np.array([p.person for p, f in zip(pictures, made.found, strict=True) if f])
+    first, second = np.triu_indices(len(vectors), 1)
+    same = people[first] == people[second]
+    cohort = shipped_cohort(made.space)
+    if cohort is None:
+        return []
+    found = []
+    for name, space, normaliser in (
+        ("as they are", made.space, None),
+        ("normalised", normalised_space(made.space), Normaliser(cohort)),
+    ):
+        scores = vectors @ vectors.T
+        if normaliser is not None:
+            scores = normaliser.similarities(scores, vectors, vectors)
+        values = scores[first, second]
+        calibration = shipped_calibration(space)
+        for rate in (1e-2, 1e-3, 1e-4):
+            limit = calibration.threshold(rate).value if calibration else 1.0
+            fmr, fnmr = (values[~same] >= limit).mean(), (values[same] < limit).mean()
+            found.append({"scores": name, "rate": rate, "limit": limit, "fmr": fmr, "fnmr": fnmr})
+    return [{k: v if isinstance(v, str) else float(v) for k, v in row.items()} for row in found]
+
+
+def normalised_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """What normalisation gains, for docs/decisions.md."""
+    lines = [
+        "| similarities | set for FMR | threshold | got, on other people | genuine pairs missed |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    return lines + [
+        f"| {row['scores']} | {row['rate']:g} | {row['limit']:.4f} | {row['fmr']:.2g} | "
+        f"{row['fnmr']:.2%} |"
+        for row in rows
+    ]
+
+
 def timing(names: list[str]) -> dict[str, float]:
     """Milliseconds per face with the mirror mean, one thread, alignment included, interleaved."""
     import cv2
@@ -235,6 +288,12 @@ def write_docs(report: Report) -> None:
     ]
     fill(BEGIN, END, lines)
     fill("<!-- calibration:begin -->", "<!-- calibration:end -->", calibration_lines())
+    fill(
+        "<!-- normalised:begin -->",
+        "<!-- normalised:end -->",
+        normalised_lines(report.results["normalised"]),
+        PAGE.with_name("decisions.md"),
+    )
 
 
 def calibration_lines() -> list[str]:
@@ -265,12 +324,12 @@ def calibration_lines() -> list[str]:
     return lines
 
 
-def fill(begin: str, end: str, lines: list[str]) -> None:
-    """Put lines between two marks of the page."""
-    page = PAGE.read_text(encoding="utf-8")
+def fill(begin: str, end: str, lines: list[str], path: Path = PAGE) -> None:
+    """Put lines between two marks of a page."""
+    page = path.read_text(encoding="utf-8")
     before, _, rest = page.partition(begin)
     after = rest.partition(end)[2]
-    PAGE.write_text(f"{before}{begin}\n" + "\n".join(lines) + f"\n{end}{after}", encoding="utf-8")
+    path.write_text(f"{before}{begin}\n" + "\n".join(lines) + f"\n{end}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

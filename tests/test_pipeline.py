@@ -13,7 +13,7 @@ import pytest
 from PIL import Image as PilImage
 
 from vultus import load, load_image
-from vultus.decide import DEFAULT_POLICY
+from vultus.decide import DEFAULT_POLICY, Cohort, Normaliser, shipped_cohort
 from vultus.embed import MockEmbedder
 from vultus.encode import AlignedEmbedder
 from vultus.errors import (
@@ -642,3 +642,54 @@ class TestParts:
             v = Parts([(Box(0, 0, 4, 4), 0.9)]).recognizer()
             with pytest.raises(SpaceMismatchError):
                 v.enroll(gallery, "Ann", np.zeros((9, 9, 3), np.uint8))
+
+
+@pytest.fixture(scope="module")
+def normalising() -> Recognizer:
+    return load(normalise=True, threshold="fmr=1e-3")
+
+
+class TestNormalise:
+    def test_decisions_are_on_normalised_similarities(
+        self, normalising: Recognizer, photos: Path, known: dict[str, Path]
+    ):
+        obama, biden = known["Barack Obama"], known["Joe Biden"]
+        one, other = normalising.embed(
+            [normalising.detect(path, largest=True)[0] for path in (obama, biden)]
+        )
+        cohort = shipped_cohort(one.space)
+        assert cohort is not None
+        expected = Normaliser(cohort).similarities(
+            np.array([[one.similarity(other)]]), one.vector[None], other.vector[None]
+        )
+        decision = normalising.verify(obama, biden)
+        assert decision.similarity == pytest.approx(float(expected[0, 0]), abs=1e-6)
+        assert not decision.same
+        assert decision.threshold.source.endswith("normalised by strangers mixed of the other half")
+        assert normalising.verify(obama, photos / "obama3.jpg").same
+
+    def test_identify_and_claims(
+        self, normalising: Recognizer, people: MemoryGallery, photos: Path
+    ):
+        faces = normalising.identify(people, photos / "wall.jpg")
+        names = [f.name for f in sorted(faces, key=lambda found: found.face.box.x1)]
+        assert names == ["Joe Biden", None, "Barack Obama"]
+        for found in faces:
+            values = [match.similarity for match in found.matches]
+            assert values == sorted(values, reverse=True)
+            assert found.decision is not None
+            assert found.decision.similarity == values[0]
+        claim = normalising.verify_claim(people, "Barack Obama", photos / "obama2.jpg")
+        (same,) = normalising.identify(people, photos / "obama2.jpg")
+        assert same.decision is not None
+        assert claim.similarity == pytest.approx(same.decision.similarity, abs=1e-6)
+
+    def test_without_strangers(self):
+        with pytest.raises(CardError, match="no strangers to normalise with ship"):
+            load(embedder="dlib-mobilefacenet", normalise=True)
+
+    def test_strangers_of_ones_own(self, photos: Path):
+        cohort = shipped_cohort(load().embedder.space)
+        assert cohort is not None
+        v = load(normalise=Cohort(cohort.vectors[:50]), threshold=0.9)
+        assert v.verify(photos / "obama2.jpg", photos / "obama3.jpg").same

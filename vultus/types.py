@@ -153,12 +153,14 @@ class Face:
         score: The detector's own score in [0, 1]; not a calibrated probability.
         landmarks: Five points, in pixels of `frame`; ``None`` where the detector gives none.
         frame: The picture it was found in.
+        attributes: Age and sex as a model reads them; ``None`` unless they were asked for.
     """
 
     box: Box
     score: float
     landmarks: Landmarks | None
     frame: Frame = field(repr=False)
+    attributes: Attributes | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.score <= 1.0:

@@ -1,4 +1,9 @@
-"""MTCNN's three networks as ONNX graphs, from the state dictionaries of facenet-pytorch."""
+"""MTCNN's three networks as ONNX graphs, from the state dictionaries of facenet-pytorch.
+
+The graphs compute what the originals do, arranged for ONNX Runtime on a CPU. Its PRelu takes a
+value at a time and its Softmax likewise, and neither knows the blocked layout that its convolutions
+use; products with constants, sums, Relu and Sigmoid do, and take a fifth of the time or less.
+"""
 
 from __future__ import annotations
 
@@ -75,16 +80,21 @@ def convert_net(name: str, state: State) -> bytes:
     """
     net, graph = NETS[name], Graph(name)
     value = "input"
+    signs = np.ones(3)  # of what the next convolution is given
     for number, pool in enumerate(net.pools, start=1):
         weight, bias = state[f"conv{number}.weight"], state[f"conv{number}.bias"]
+        slope = state[f"prelu{number}.weight"].astype(np.float64)
+        weight = weight.astype(np.float64) * signs[:, None, None]
         if number == 1:
             weight, bias = fold_input_scaling(weight, bias, _MEAN, _SCALE)
+        if name == "mtcnn_pnet" and number == 1:
+            value, signs = _pooled_first(graph, value, weight, bias, slope)
+            continue
+        signs = np.ones(len(weight))
         value = _product(graph, f"conv{number}", value, weight, bias)
-        slope = state[f"prelu{number}.weight"].reshape(-1, 1, 1)
-        value = _prelu(graph, number, value, slope)
+        value = _prelu(graph, number, value, slope.reshape(-1, 1, 1))
         if pool:
-            window = {"kernel_shape": [pool, pool], "strides": [2, 2], "ceil_mode": 1}
-            value = graph.add("MaxPool", [value], f"pool{number}", **window)
+            value = _pool(graph, number, value, pool)
     if net.dense is not None:
         value = _hidden(graph, net.dense, value, state)
     for output, layer in net.heads.items():
@@ -105,9 +115,61 @@ def _product(graph: Graph, name: str, value: str, weight: FloatArray, bias: Floa
     return graph.add("Gemm", [value, *names], name, transB=1)
 
 
+def _pool(graph: Graph, number: int, value: str, size: int) -> str:
+    window = {"kernel_shape": [size, size], "strides": [2, 2], "ceil_mode": 1}
+    return graph.add("MaxPool", [value], f"pool{number}", **window)
+
+
 def _prelu(graph: Graph, number: int, value: str, slope: FloatArray) -> str:
+    """``slope * x + (1 - slope) * relu(x)``; a dense layer is too small to matter.
+
+    With no slope above 1 the last product goes into the Relu, which saves a pass.
+    """
     name = f"prelu{number}"
-    return graph.add("PRelu", [value, graph.constant(f"{name}.slope", slope)], name)
+    if slope.ndim == 1:
+        return graph.add("PRelu", [value, graph.constant(f"{name}.slope", slope)], name)
+    rest = graph.constant(f"{name}.rest", 1 - slope)
+    below = graph.add("Mul", [value, graph.constant(f"{name}.slope", slope)], f"{name}.below")
+    if slope.max() <= 1:
+        scaled = graph.add("Mul", [value, rest], f"{name}.scaled")
+        above = graph.add("Relu", [scaled], f"{name}.above")
+    else:
+        positive = graph.add("Relu", [value], f"{name}.positive")
+        above = graph.add("Mul", [positive, rest], f"{name}.above")
+    return graph.add("Add", [below, above], name)
+
+
+def _pooled_first(
+    graph: Graph, value: str, weight: FloatArray, bias: FloatArray, slope: FloatArray
+) -> tuple[str, FloatArray]:
+    """The first convolution of P-Net with its pooling before its PReLU, on a quarter of the values.
+
+    Where the slope is not negative, PReLU rises and the order does not matter. Elsewhere PReLU is
+    ``max(x, slope * x)``, so ``slope * x`` is made by channels of its own (10 + 6 channels take no
+    longer than 10 in blocks of 8 or 16) and both are pooled. The PReLU then is a sum ``a @ pooled +
+    relu(b @ pooled)``; that of a slope above 1 is put out with its sign changed.
+
+    Convention:
+        returns: the value's name, and the sign of each of its channels.
+    """
+    count, falling = len(slope), np.flatnonzero(slope < 0)
+    steep = slope > 1
+    both = np.concatenate([weight, weight[falling] * slope[falling, None, None, None]])
+    offset = np.concatenate([bias, bias[falling] * slope[falling]])
+    pooled = _pool(graph, 1, _product(graph, "conv1", value, both, offset), 2)
+    linear, bent = np.zeros((2, count, len(both)))
+    rising = np.flatnonzero(slope >= 0)
+    linear[rising, rising] = np.where(steep, -slope, slope)[rising]
+    bent[rising, rising] = np.abs(1 - slope)[rising]
+    linear[falling, falling] = 1
+    bent[falling, falling] = -1
+    bent[falling, count + np.arange(len(falling))] = 1
+    parts = [
+        _product(graph, f"prelu1.{part}", pooled, matrix[:, :, None, None], np.zeros(count))
+        for part, matrix in (("below", linear), ("scaled", bent))
+    ]
+    above = graph.add("Relu", [parts[1]], "prelu1.above")
+    return graph.add("Add", [parts[0], above], "prelu1"), np.where(steep, -1.0, 1.0)
 
 
 def _hidden(graph: Graph, layer: str, value: str, state: State) -> str:
@@ -126,7 +188,11 @@ def _hidden(graph: Graph, layer: str, value: str, state: State) -> str:
 
 
 def _head(graph: Graph, output: str, layer: str, value: str, state: State) -> None:
-    name = f"{output}.logits" if output == "prob" else output
-    _product(graph, name, value, state[f"{layer}.weight"], state[f"{layer}.bias"])
-    if output == "prob":
-        graph.add("Softmax", [name], output, axis=1)
+    weight = state[f"{layer}.weight"].astype(np.float64)
+    bias = state[f"{layer}.bias"].astype(np.float64)
+    if output != "prob":
+        _product(graph, output, value, weight, bias)
+        return
+    # Of two classes, the softmax is the sigmoid of the difference.
+    margin = _product(graph, "prob.margin", value, weight - weight[::-1], bias - bias[::-1])
+    graph.add("Sigmoid", [margin], output)

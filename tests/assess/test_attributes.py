@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import vultus
 from vultus.assess.attributes import DEFAULT_MODEL, AttributeReader
 from vultus.errors import CardError, ModelMissingError
 from vultus.models import Registry, Store
+from vultus.pipeline import Recognizer
 from vultus.types import Box, Face, Frame, Landmarks
 
 MEAN = (103.939, 116.779, 123.68)
@@ -118,3 +120,45 @@ def test_the_card_says_what_the_reader_needs():
     assert (card.input.channels, card.input.mean) == ("BGR", MEAN)
     assert card.licence.commercial is None
     assert not card.packed
+
+
+class TestRecognizer:
+    """Through `vultus.load`, where attributes are off unless asked for."""
+
+    @pytest.fixture
+    def recognizer(self, monkeypatch: pytest.MonkeyPatch) -> Recognizer:
+        reader = _reader(FakeNet({30: 1.0}, [0.9, 0.2, 0.3] * 9))
+        monkeypatch.setattr(AttributeReader, "from_card", lambda *_: reader)
+        return vultus.load()
+
+    def test_off_unless_asked_for(self, recognizer: Recognizer, samples: Path):
+        faces = recognizer.detect(samples / "photos" / "wall.jpg")
+        assert [face.attributes for face in faces] == [None] * 3
+
+    def test_the_same_faces_with_their_own_attributes(self, recognizer: Recognizer, samples: Path):
+        faces = recognizer.detect(samples / "photos" / "wall.jpg")
+        read = recognizer.with_attributes(faces)
+        assert [face.attributes.sex.value for face in read] == ["male", "female", "female"]
+        assert [face.attributes.age.value for face in read] == [30.0] * 3
+        assert [face.box for face in read] == [face.box for face in faces]
+        assert all(face.frame is faces[0].frame for face in read)
+        assert faces[0].attributes is None
+        assert recognizer.with_attributes([]) == []
+
+    def test_an_identification_hands_them_on(self, recognizer: Recognizer, samples: Path):
+        faces = recognizer.with_attributes(recognizer.detect(samples / "photos" / "astronaut.png"))
+        with vultus.open_gallery(":memory:") as gallery:
+            (plain,) = recognizer.identify(gallery, samples / "photos" / "astronaut.png")
+            (asked,) = recognizer.identify(gallery, faces)
+        assert plain.face.attributes is None
+        assert asked.face.attributes.sex.value == "male"
+
+    @pytest.mark.parametrize("faces", [[], [_face()]])
+    def test_nothing_is_guessed_without_the_model(self, faces):
+        with pytest.raises(ModelMissingError, match=r"faceres-deep needs faceres_deep\.onnx"):
+            vultus.load().with_attributes(faces)
+
+    def test_a_recogniser_of_own_parts_without_a_reader(self):
+        own = Recognizer(lambda: None, lambda: None, lambda: None)  # type: ignore[arg-type]
+        with pytest.raises(ModelMissingError, match="made without a reader of attributes"):
+            own.with_attributes([])

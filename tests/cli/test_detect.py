@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from vultus import load_image
+from vultus.types import Attributes, Reading
 
 
 @pytest.fixture
@@ -480,6 +481,60 @@ class TestPoseQualityAndGate:
             vultus("detect", photos, *options, "4").out
             == vultus("detect", photos, *options, "1").out
         )
+
+
+class TestAttributes:
+    READ = Attributes(
+        Reading(33.4, None, "mean error 5 years", "toy"), Reading("female", 0.91, "9 of 10", "toy")
+    )
+
+    @pytest.fixture
+    def _model(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from vultus.assess import attributes
+
+        class Reader:
+            def read(self, faces):
+                return [TestAttributes.READ] * len(faces)
+
+        monkeypatch.setattr(attributes.AttributeReader, "from_card", lambda *_: Reader())
+
+    @pytest.mark.usefixtures("_model")
+    def test_with_what_they_are_worth(self, vultus, astronaut: Path):
+        ended = vultus("detect", "--attributes", "--json", astronaut)
+        (face,) = _rows(ended.out)[0]["faces"]
+        assert face["attributes"] == {
+            "age": {
+                "value": 33.4,
+                "confidence": None,
+                "quality": "mean error 5 years",
+                "model": "toy",
+            },
+            "sex": {"value": "female", "confidence": 0.91, "quality": "9 of 10", "model": "toy"},
+        }
+
+    @pytest.mark.usefixtures("_model")
+    def test_for_people_once_what_they_are_worth(self, vultus, astronaut: Path, rocket: Path):
+        ended = vultus("detect", "--attributes", astronaut, astronaut, rocket)
+        assert ended.out.count("age 33  sex female 0.91\n") == 2
+        assert ended.out.endswith("age: mean error 5 years (toy)\nsex: 9 of 10 (toy)\n")
+        assert "mean error" not in vultus("detect", "--attributes", rocket).out  # no face
+
+    @pytest.mark.usefixtures("_model")
+    def test_csv(self, vultus, astronaut: Path):
+        head, row = vultus("detect", "--attributes", "--csv", astronaut).out.splitlines()
+        assert head == "image,x1,y1,x2,y2,score,age,sex,error"
+        assert row.endswith(",33,female,")
+
+    @pytest.mark.usefixtures("_model")
+    def test_off_unless_asked_for(self, vultus, astronaut: Path):
+        (face,) = _rows(vultus("detect", "--json", astronaut).out)[0]["faces"]
+        assert "attributes" not in face
+
+    def test_without_a_model_nothing_is_guessed(self, vultus, rocket: Path):
+        ended = vultus("detect", "--attributes", rocket)
+        assert (ended.code, ended.out) == (4, "")
+        assert "error model-missing: faceres-deep needs faceres_deep.onnx" in ended.err
+        assert "vultus models add" in ended.err
 
 
 class TestDetectors:

@@ -389,3 +389,11 @@ class TestParts:
         words = ("identify", known, photos, "--calibration", tmp_path / "none.json", "--json")
         ended = vultus(*words)
         assert (ended.code, json.loads(ended.out)["error"]["code"]) == (4, "calibration-invalid")
+
+
+def test_normalised(vultus, known: Path, photos: Path):
+    picture = (photos / "obama2.jpg", "--json")
+    ((usual,),) = _rows(vultus("identify", known, *picture).out)
+    ((other,),) = _rows(vultus("identify", known, *picture, "--normalise").out)
+    assert usual["faces"][0]["name"] == other["faces"][0]["name"] == "Barack Obama"
+    assert usual["faces"][0]["similarity"] != other["faces"][0]["similarity"]

@@ -112,6 +112,12 @@ class TestSides:
     def test_by_hand(self, longer, limit, sides):
         assert sides_of(longer, limit) == sides
 
+    @pytest.mark.parametrize(
+        ("longer", "sides"), [(320, [320]), (640, [640]), (641, [641, 320]), (3000, [2048, 320])]
+    )
+    def test_one_is_enough_for_what_the_network_sees_whole(self, longer, sides):
+        assert sides_of(longer, 2048, 640) == sides
+
     @given(st.integers(1, 100_000))
     @settings(max_examples=200, deadline=None)
     def test_a_face_lost_above_is_large_enough_below(self, longer):
@@ -146,6 +152,16 @@ class TestTwoLooks:
         detector = painted()
         detector.detect(_canvas((320, 200), [(10, 10, 100, 100)]))
         assert detector._plain.seen == [(320, 200)]
+
+    def test_a_picture_that_the_network_sees_whole_is_looked_at_once(self, network, card):
+        class Wide(Painted):
+            whole_px = 640
+
+        detector = EveryScale(Wide(network([]), card("scrfd"), DetectorOptions(min_face_px=30)))
+        frame = _canvas((640, 480), [(10, 10, 100, 100), (200, 10, 229, 100)])
+        (face,) = detector.detect(frame)
+        assert detector._plain.seen == [(640, 480)]
+        assert (face.frame is frame, face.box.xyxy) == (True, (10, 10, 100, 100))
 
     def test_looks(self, painted):
         detector = painted()
@@ -289,6 +305,12 @@ def close_ups(shared_data: Path, make_detector) -> list[tuple[np.ndarray, Box]]:
         if len(found) == 50:
             break
     return found
+
+
+@pytest.mark.parametrize("name", ["yunet", "yunet-2026may", "scrfd-500m", "retinaface-mbnet025"])
+def test_one_look_is_enough_up_to_whole_px(shared_detector, close_ups, name):
+    detector = shared_detector(name)
+    assert _missed(detector, close_ups, detector.whole_px) == 0
 
 
 def _missed(detector, close_ups, side: int) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vultus.decide import shipped_calibration
+from vultus.decide import Normaliser, normalised_space, shipped_calibration, shipped_cohort
 from vultus.evaluate.calibrate import calibrate
 from vultus.evaluate.embeddings import EmbeddedPictures, EmbedOptions, embed_pictures
 from vultus.evaluate.protocols.lfw import PictureTree, read_pairs
@@ -36,11 +36,13 @@ class Side:
         assert self.made.missing == []
         assert self.made.no_face == []
 
-    def impostor(self) -> NDArray[np.float32]:
+    def impostor(self, normaliser: Normaliser | None = None) -> NDArray[np.floating]:
         """Similarities of all pairs of different people, listed or not."""
         first, second = np.triu_indices(len(self.people), 1)
         strangers = self.people[first] != self.people[second]
         similarity = self.made.vectors @ self.made.vectors.T
+        if normaliser is not None:
+            similarity = normaliser.similarities(similarity, self.made.vectors, self.made.vectors)
         return np.asarray(similarity[first[strangers], second[strangers]])
 
 
@@ -71,4 +73,17 @@ def test_rates_of_the_shipped_calibration_hold(sides: tuple[Side, Side], rate: f
     shipped = shipped_calibration(strangers.made.space)
     assert shipped is not None
     measured = float((strangers.impostor() >= shipped.threshold(rate).value).mean())
+    assert rate / 2 <= measured <= rate * 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [1e-2, 1e-3])
+def test_rates_of_normalised_similarities_hold(sides: tuple[Side, Side], rate: float):
+    _, strangers = sides
+    shipped = shipped_calibration(normalised_space(strangers.made.space))
+    cohort = shipped_cohort(strangers.made.space)
+    assert shipped is not None
+    assert cohort is not None
+    reached = strangers.impostor(Normaliser(cohort))
+    measured = float((reached >= shipped.threshold(rate).value).mean())
     assert rate / 2 <= measured <= rate * 2

@@ -162,3 +162,24 @@ def test_gate(tmp_path: Path) -> None:
         ("wall.jpg", True),
     ]
     assert "come closer: face 88 px, limit 100 px" in lines[0]
+
+
+def test_lookalike(tmp_path: Path) -> None:
+    first, second, last = run("10_lookalike.py", tmp_path).splitlines()
+    assert re.fullmatch(r"1\. Barack Obama: 0\.9\d\d", first)
+    assert re.fullmatch(r"2\. Joe Biden: 0\.8\d\d", second)
+    assert last == "lookalike.jpg: faces by mtcnn, embeddings by dlib-resnet-v1"
+    height, width = load_image(tmp_path / "lookalike.jpg").shape[:2]
+    assert (width, height > 300) == (18 + 3 * 318, True)
+
+
+def test_import_encodings(tmp_path: Path) -> None:
+    assert run("11_import_encodings.py", tmp_path).splitlines() == [
+        "2 encodings of Barack Obama, Joe Biden; 0 left",
+        "2 added, 0 known already",
+        "0 added, 2 known already",
+    ]
+    path = tmp_path / "own.json"
+    path.write_text('{"Ann": [1, 2]}')
+    said = run("11_import_encodings.py", tmp_path, path).splitlines()
+    assert said[0] == "0 encodings of ; 1 left"

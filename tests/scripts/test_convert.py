@@ -264,6 +264,85 @@ class TestGraph:
         assert bias.tolist() == [6, 8]
 
 
+class TestMtcnn:
+    """The graphs are arranged for speed; they must still compute what the originals do."""
+
+    SIZES = ((10, 3), (16, 10), (32, 16))  # of P-Net's convolutions: out, in
+
+    @pytest.fixture
+    def mtcnn(self):
+        pytest.importorskip("onnx", reason="needs onnx: pip install 'vultus[convert]'")
+        from convert import mtcnn
+
+        return mtcnn
+
+    @classmethod
+    def state(cls, seed: int) -> dict[str, np.ndarray]:
+        """Weights by chance, with slopes below 0, between 0 and 1, and above."""
+        generator = np.random.default_rng(seed)
+        state = {}
+        for number, (out, into) in enumerate(cls.SIZES, start=1):
+            state[f"conv{number}.weight"] = generator.normal(0, 0.2, (out, into, 3, 3))
+            state[f"conv{number}.bias"] = generator.normal(0, 0.2, out)
+            state[f"prelu{number}.weight"] = generator.uniform(-1.5, 1.5, out)
+        for name, out in (("conv4_1", 2), ("conv4_2", 4)):
+            state[f"{name}.weight"] = generator.normal(0, 0.2, (out, 32, 1, 1))
+            state[f"{name}.bias"] = generator.normal(0, 0.2, out)
+        return {name: values.astype(np.float32) for name, values in state.items()}
+
+    @staticmethod
+    def convolved(values: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
+        windows = np.lib.stride_tricks.sliding_window_view(values, weight.shape[2:], (1, 2))
+        return np.einsum("chwij,ocij->ohw", windows, weight) + bias[:, None, None]
+
+    @classmethod
+    def expected(cls, state: dict[str, np.ndarray], picture: np.ndarray) -> list[np.ndarray]:
+        """P-Net as facenet-pytorch defines it, in float64."""
+        exact = {name: values.astype(np.float64) for name, values in state.items()}
+        values = (picture.astype(np.float64) - 127.5) / 128
+        for number in (1, 2, 3):
+            weight, bias = exact[f"conv{number}.weight"], exact[f"conv{number}.bias"]
+            values = cls.convolved(values, weight, bias)
+            slope = exact[f"prelu{number}.weight"][:, None, None]
+            values = np.where(values > 0, values, slope * values)
+            if number == 1:  # rounds up: the last row and column may stand alone
+                odd = [(0, 0), *((0, side % 2) for side in values.shape[1:])]
+                values = np.pad(values, odd, constant_values=-np.inf)
+                channels, height, width = values.shape
+                pairs = values.reshape(channels, height // 2, 2, width // 2, 2)
+                values = pairs.max(axis=(2, 4))
+        reg = cls.convolved(values, exact["conv4_2.weight"], exact["conv4_2.bias"])
+        logits = cls.convolved(values, exact["conv4_1.weight"], exact["conv4_1.bias"])
+        powers = np.exp(logits - logits.max(axis=0))
+        return [reg, powers / powers.sum(axis=0)]
+
+    @pytest.mark.parametrize("size_hw", [(12, 12), (13, 18), (30, 21)])
+    def test_the_proposal_net_by_hand(self, mtcnn, size_hw: tuple[int, int]) -> None:
+        import onnxruntime as ort
+
+        state = self.state(size_hw[0])
+        picture = np.random.default_rng(9).integers(0, 256, (3, *size_hw)).astype(np.float32)
+        data = mtcnn.convert_net("mtcnn_pnet", state)
+        session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
+        actual = session.run(["reg", "prob"], {"input": picture[None]})
+        for ours, theirs in zip(actual, self.expected(state, picture), strict=True):
+            np.testing.assert_allclose(ours[0], theirs, atol=2e-5)
+
+    @pytest.mark.parametrize("steepest", [0.9, 1.6])
+    def test_a_bend_of_any_slope(self, mtcnn, steepest: float) -> None:
+        import onnxruntime as ort
+        from convert.graph import Graph
+
+        slope = np.linspace(-1.4, steepest, 7).reshape(-1, 1, 1)
+        graph = Graph("toy")
+        value = mtcnn._prelu(graph, 1, "input", slope)
+        data = graph.to_bytes({"input": ("N", 7, 2, 3)}, {value: ("N", 7, 2, 3)})
+        values = np.random.default_rng(0).normal(size=(1, 7, 2, 3)).astype(np.float32)
+        session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
+        (bent,) = session.run(None, {"input": values})
+        np.testing.assert_allclose(bent, np.where(values > 0, values, slope * values), atol=1e-6)
+
+
 class TestPackages:
     @staticmethod
     def zipped(folder: Path, members: dict[str, bytes]) -> packages.Package:

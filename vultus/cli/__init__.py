@@ -21,6 +21,8 @@ from vultus.cli import (
     doctor,
     enroll,
     evaluate,
+    face_detection,
+    face_recognition,
     identify,
     import_,
     lookalike,
@@ -39,9 +41,12 @@ _GROUPS = {
     "group": "Groups of a gallery: make, list, change, remove.",
     "person": "People of a gallery and their faces: list, change, merge, split, group, erase.",
     "keys": "Keys of the face service: make, list, rotate, revoke.",
+    "idcards": "ID photos that the face service checks people against: import, count, erase.",
+    "compat": "Stand in for other programs' packages and commands.",
     "classify": "Classifiers on embeddings, for people with many pictures each.",
 }
 _MODELS = "See, fetch and check models. Nothing is downloaded unless you run `pull`."
+_FACENET = "The command lines of davidsandberg/facenet, with vultus's own models."
 
 app = typer.Typer(
     name="vultus",
@@ -70,6 +75,9 @@ app.command("report")(report.report)
 app.command("calibrate")(calibrate.calibrate)
 app.command("demo")(demo.demo)
 app.add_typer(lazy_group("vultus.cli.models", _MODELS), name="models")
+app.add_typer(lazy_group("vultus.cli.facenet", _FACENET), name="facenet")
+app.command("face-recognition")(face_recognition.face_recognition)
+app.command("face-detection")(face_detection.face_detection)
 app.command("doctor")(doctor.doctor)
 app.command("serve")(serve.serve)
 

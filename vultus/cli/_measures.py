@@ -1,4 +1,4 @@
-"""What ``vultus detect`` tells of a face that was found: landmarks, pose, quality, the gate."""
+"""What ``vultus detect`` tells of a face: landmarks, pose, quality, the gate, age and sex."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from vultus.types import DenseLandmarks, Face, GateResult, LandmarkScheme, Pose, Quality
+    from vultus.types import (
+        Attributes,
+        DenseLandmarks,
+        Face,
+        GateResult,
+        LandmarkScheme,
+        Pose,
+        Quality,
+        Reading,
+    )
 
-__all__ = ["Asked", "Measured", "Measures", "Points", "measured_object"]
+__all__ = ["Asked", "Measured", "Measures", "Points", "measured_object", "readings"]
 
 
 class Points(StrEnum):
@@ -42,12 +51,14 @@ class Asked:
         pose: Whether to measure it.
         quality: Whether to measure it.
         gate: Name of the gate's policy; ``off`` asks nothing.
+        attributes: Whether to read age and sex.
     """
 
     points: Points | None = None
     pose: bool = False
     quality: bool = False
     gate: str = "off"
+    attributes: bool = False
 
     @property
     def gated(self) -> bool:
@@ -67,6 +78,7 @@ class Measured(NamedTuple):
     pose: Pose | None = None
     quality: Quality | None = None
     gate: GateResult | None = None
+    attributes: Attributes | None = None
 
 
 class Measures:
@@ -78,10 +90,11 @@ class Measures:
 
     Raises:
         RangeError: There is no such gate.
-        ModelMissingError: The mesh is not on this machine.
+        ModelMissingError: The mesh, or what reads attributes, is not on this machine.
     """
 
     def __init__(self, asked: Asked, threads: int) -> None:
+        from vultus.assess.attributes import DEFAULT_MODEL, AttributeReader
         from vultus.assess.gate import gate_policy
         from vultus.assess.landmarks import MeshLandmarker
         from vultus.assess.pose import PoseSolver
@@ -91,11 +104,14 @@ class Measures:
 
         self._asked = asked
         self._policy = gate_policy(asked.gate)
-        self._mesh = self._solver = self._assessor = None
+        self._mesh = self._solver = self._assessor = self._reader = None
+        registry, store, options = Registry(), Store(), SessionOptions(threads=threads)
+        if asked.attributes:
+            card = registry.get(DEFAULT_MODEL)
+            self._reader = AttributeReader.from_card(card, store, options)
         if asked.mesh:
             name = "facemesh-attention" if asked.points is Points.IRISES else "facemesh"
-            card, options = Registry().get(name), SessionOptions(threads=threads)
-            self._mesh = MeshLandmarker.from_card(card, Store(), options)
+            self._mesh = MeshLandmarker.from_card(registry.get(name), store, options)
         if asked.pose or asked.gated:
             self._solver = PoseSolver()
         if asked.quality or asked.gated:
@@ -111,9 +127,12 @@ class Measures:
             return []
         meshes = self._mesh.locate(faces) if self._mesh else [None] * len(faces)
         qualities = self._assessor.assess(faces) if self._assessor else [None] * len(faces)
-        return [self._one(mesh, q) for mesh, q in zip(meshes, qualities, strict=True)]
+        read = self._reader.read(faces) if self._reader else [None] * len(faces)
+        return [self._one(*each) for each in zip(meshes, qualities, read, strict=True)]
 
-    def _one(self, mesh: DenseLandmarks | None, quality: Quality | None) -> Measured:
+    def _one(
+        self, mesh: DenseLandmarks | None, quality: Quality | None, read: Attributes | None
+    ) -> Measured:
         from dataclasses import replace
 
         from vultus.assess.gate import check
@@ -128,7 +147,7 @@ class Measures:
             quality = replace(quality, pose=pose)
             gate = check(quality, self._policy) if asked.gated else None
         return Measured(
-            dense, pose if asked.pose else None, quality if asked.quality else None, gate
+            dense, pose if asked.pose else None, quality if asked.quality else None, gate, read
         )
 
 
@@ -154,7 +173,33 @@ def measured_object(asked: Asked, found: Measured) -> dict[str, Any]:
         told["quality"] = _quality_object(found.quality)
     if asked.gated:
         told["gate"] = gate_object(found.gate)
+    if found.attributes is not None:
+        told["attributes"] = {
+            name: _reading_object(reading) for name, reading in readings(found.attributes).items()
+        }
     return told
+
+
+def readings(found: Attributes) -> dict[str, Reading]:
+    """What a model read, by name; what none read is left out."""
+    every = {
+        "age": found.age,
+        "sex": found.sex,
+        "expression": found.expression,
+        "glasses": found.glasses,
+    }
+    return {name: reading for name, reading in every.items() if reading is not None}
+
+
+def _reading_object(reading: Reading) -> dict[str, Any]:
+    """With what it is worth: neither is to be told without the other."""
+    value, sure = reading.value, reading.confidence
+    return {
+        "value": round(value, 1) if isinstance(value, float) else value,
+        "confidence": None if sure is None else round(sure, 4),
+        "quality": reading.quality,
+        "model": reading.model,
+    }
 
 
 def _quality_object(quality: Quality) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from vultus.cli._options import (
     Json,
     MinFace,
     Mirror,
+    Normalise,
     ThresholdOption,
     recognizer,
 )
@@ -32,6 +33,7 @@ def compare(
     b: Annotated[Path, typer.Argument(help="Another picture.")],
     threshold: ThresholdOption = DEFAULT_POLICY,
     calibration: CalibrationFile = None,
+    normalise: Normalise = False,
     min_face: MinFace = 40.0,
     embedder: Embedder = "dlib-resnet-v1",
     mirror: Mirror = True,
@@ -44,6 +46,7 @@ def compare(
         mirror=mirror,
         threshold=threshold,
         calibration=calibration,
+        normalise=normalise,
     )
     _ = found.threshold  # an unknown policy is told before any work
     first, first_count = one_face(found, a)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, cast
 
 import typer
 
-from vultus.cli._measures import Asked, Measured, Measures, Points, measured_object
+from vultus.cli._measures import Asked, Measured, Measures, Points, measured_object, readings
 from vultus.cli._options import (
     AnyTurn,
     Csv,
@@ -88,17 +88,24 @@ def detect(
     any_turn: AnyTurn = False,
     detector: DetectorName = "mtcnn",
     scales: Annotated[
-        Scales,
+        Scales | None,
         typer.Option(
-            "--scales", help="Looks at a picture: one; two, for huge faces; tiled, for tiny ones."
+            "--scales",
+            help="Looks at a picture: one; two, for huge faces (usual); tiled, for tiny ones.",
         ),
-    ] = "one",
+    ] = None,
     landmarks: Annotated[
         Points | None, typer.Option("--landmarks", help="So many points of each face, by a mesh.")
     ] = None,
     pose: Annotated[bool, typer.Option("--pose", help="Yaw, pitch and roll.")] = False,
     quality: Annotated[
         bool, typer.Option("--quality", help="Sharpness, light, size, what is covered; a score.")
+    ] = False,
+    attributes: Annotated[
+        bool,
+        typer.Option(
+            "--attributes", help="Age and sex as a model reads them; takes one that you add."
+        ),
     ] = False,
     gate: Gate = "off",
     draw: Draw = None,
@@ -109,14 +116,15 @@ def detect(
     csv: Csv = False,
     jobs: Jobs = 0,
 ) -> None:
-    """Find faces: boxes, scores and five landmarks; more landmarks, pose and quality if asked."""
+    """Find faces: boxes, scores, five landmarks; more, pose, quality, age and sex if asked."""
     workers = job_count(paths, jobs)
-    asked = Asked(landmarks, pose, quality, gate)
+    asked = Asked(landmarks, pose, quality, gate, attributes)
     found = recognizer(min_face=min_face, detector=detector, scales=scales, jobs=workers)
     told = Told(asked, detector == "auto", *_folders(paths, draw, crops))
     if csv:
         print_csv(_columns(asked))
     failed = count = faces = 0
+    worth: dict[str, str] = {}  # of each attribute that was read
     for done in pictures(
         paths,
         Finder(found, asked, workers, largest=largest, any_turn=any_turn),
@@ -133,8 +141,11 @@ def detect(
             _print_rows(done, asked)
         else:
             _print_lines(done)
+            worth |= _worth(done)
     if not (json or csv) and count != 1:
         out.print(f"[dim]{count} pictures, {faces} faces, {failed} failed[/]")
+    if not (json or csv):
+        _print_worth(worth)
     end(failed, count)
 
 
@@ -200,6 +211,7 @@ def _columns(asked: Asked) -> list[str]:
         *(("yaw", "pitch", "roll") if asked.pose else ()),
         *(("quality",) if asked.quality else ()),
         *(("accepted",) if asked.gated else ()),
+        *(("age", "sex") if asked.attributes else ()),
         "error",
     ]
 
@@ -217,6 +229,9 @@ def _print_rows(done: Done, asked: Asked) -> None:
             row.append(round(found.quality.score, 4))
         if found.gate is not None:
             row.append("yes" if found.gate.accepted else "no")
+        if found.attributes is not None:
+            read = readings(found.attributes)
+            row += [_value(read[name].value) if name in read else "" for name in ("age", "sex")]
         print_csv([*row, ""])
 
 
@@ -252,12 +267,35 @@ def _words(found: Measured) -> str:
         words += f"  yaw {pose.yaw_deg:.0f}° pitch {pose.pitch_deg:.0f}° roll {pose.roll_deg:.0f}°"
     if found.quality is not None:
         words += f"  quality {found.quality.score:.2f}"
+    for name, reading in readings(found.attributes).items() if found.attributes else ():
+        words += f"  {name} {_value(reading.value)}"
+        if reading.confidence is not None:
+            words += f" {reading.confidence:.2f}"
     if found.gate is not None and found.gate.accepted:
         words += "  [green]accepted[/]"
     elif found.gate is not None:
         why = safe("; ".join(map(str, found.gate.reasons)))
         words += f"  [yellow]refused[/], [dim]{why}[/]"
     return words
+
+
+def _value(value: str | float) -> str:
+    return safe(value) if isinstance(value, str) else f"{value:.0f}"
+
+
+def _worth(done: Done) -> dict[str, str]:
+    """How good each attribute that was read of a picture's faces was measured to be."""
+    return {
+        name: f"{reading.quality} ({reading.model})"
+        for found in _seen(done).measured
+        if found.attributes is not None
+        for name, reading in readings(found.attributes).items()
+    }
+
+
+def _print_worth(worth: dict[str, str]) -> None:
+    for name, words in worth.items():
+        out.print(f"[dim]{name}: {safe(words)}[/]", soft_wrap=True)
 
 
 # -- pictures -----------------------------------------------------------------------------------

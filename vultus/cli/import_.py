@@ -65,8 +65,8 @@ def import_(
 ) -> None:
     """Bring people from another system into a gallery; twice adds nothing twice.
 
-    Nothing in a file is run: a pickle of more than arrays and built-ins is refused by name. The
-    last five options are for folders, whose pictures are embedded.
+    Nothing in a file is run: a pickle of more than arrays and built-ins is refused by name.
+    Smallest face, detector, embedder, mirror and jobs are for folders, whose pictures are embedded.
     """
     if format not in {"auto", "face_recognition", "deepface", "facenet", _FOLDER}:
         raise typer.BadParameter(

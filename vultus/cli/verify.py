@@ -17,6 +17,7 @@ from vultus.cli._options import (
     Json,
     MinFace,
     Mirror,
+    Normalise,
     ThresholdOption,
     recognizer,
 )
@@ -34,6 +35,7 @@ def verify(
     photo: Annotated[Path, typer.Argument(help="A picture of them; its largest face counts.")],
     threshold: ThresholdOption = DEFAULT_POLICY,
     calibration: CalibrationFile = None,
+    normalise: Normalise = False,
     min_face: MinFace = 40.0,
     gate: Gate = "off",
     detector: DetectorName = "mtcnn",
@@ -48,6 +50,7 @@ def verify(
         mirror=mirror,
         threshold=threshold,
         calibration=calibration,
+        normalise=normalise,
         detector=detector,
         gate=gate,
     )

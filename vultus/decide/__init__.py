@@ -6,7 +6,13 @@ from vultus.decide.calibration import (
     load_calibration,
     shipped_calibration,
 )
-from vultus.decide.norm import Cohort, normalised, shipped_cohort
+from vultus.decide.norm import (
+    Cohort,
+    Normaliser,
+    normalised,
+    normalised_space,
+    shipped_cohort,
+)
 from vultus.decide.own import OwnDistances, own_distances
 from vultus.decide.thresholds import DEFAULT_POLICY, decide, threshold_for
 from vultus.decide.words import how_often, in_words
@@ -15,6 +21,7 @@ __all__ = [
     "DEFAULT_POLICY",
     "Calibration",
     "Cohort",
+    "Normaliser",
     "OwnDistances",
     "QualityCost",
     "decide",
@@ -22,6 +29,7 @@ __all__ = [
     "in_words",
     "load_calibration",
     "normalised",
+    "normalised_space",
     "own_distances",
     "shipped_calibration",
     "shipped_cohort",

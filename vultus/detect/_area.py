@@ -22,10 +22,11 @@ Index = NDArray[np.intp]
 
 
 class AreaSampler:
-    """Summed-area table of one picture, (h + 1, w + 1, 3).
+    """Summed-area tables of one picture, (h + 1) * (w + 1) for each colour.
 
     Sums are 32-bit and may wrap around; the differences of them that are used do not, as long as
-    one cell covers less than 8 million pixels.
+    one cell covers less than 8 million pixels. One table per colour: NumPy picks single numbers
+    twice as fast as triples.
 
     Args:
         image: (h, w, 3) uint8.
@@ -33,7 +34,7 @@ class AreaSampler:
 
     def __init__(self, image: Image) -> None:
         self.height_px, self.width_px = image.shape[:2]
-        self._table = np.asarray(cv2.integral(image), dtype=np.int32)
+        self._tables = [np.asarray(cv2.integral(plane), np.int32) for plane in cv2.split(image)]
 
     def resize(self, size_wh: tuple[int, int]) -> NDArray[np.float32]:
         """Resample the whole picture.
@@ -46,11 +47,15 @@ class AreaSampler:
         """
         x1, x2 = _cells(np.zeros(1, np.intp), np.array([self.width_px]), size_wh[0])
         y1, y2 = _cells(np.zeros(1, np.intp), np.array([self.height_px]), size_wh[1])
-        rows = np.take(self._table, y2[0], axis=0)
-        rows -= np.take(self._table, y1[0], axis=0)
-        sums = np.take(rows, x2[0], axis=1)
-        sums -= np.take(rows, x1[0], axis=1)
-        return _means(sums[None], _inverse_area(x1, x2, y1, y2))
+        weight = _inverse_area(x1, x2, y1, y2)
+        means = np.empty((1, 3, size_wh[1], size_wh[0]), np.float32)
+        for plane, table in zip(means[0], self._tables, strict=True):
+            rows = table.take(y2[0], axis=0)
+            rows -= table.take(y1[0], axis=0)
+            sums = rows.take(x2[0], axis=1)
+            sums -= rows.take(x1[0], axis=1)
+            np.multiply(sums.astype(np.float32), weight[0], out=plane)
+        return means
 
     def crop(self, boxes: NDArray[np.floating[Any]], size_px: int) -> NDArray[np.float32]:
         """Cut boxes out and scale each to a square; aspect ratios are not kept.
@@ -65,28 +70,17 @@ class AreaSampler:
         whole = boxes.astype(np.intp)
         x1, x2 = _cells(whole[:, 0], whole[:, 2] - whole[:, 0], size_px)
         y1, y2 = _cells(whole[:, 1], whole[:, 3] - whole[:, 1], size_px)
-        flat = self._table.reshape(-1, 3)
-        stride = self._table.shape[1]
-
-        def at(y: Index, x: Index) -> NDArray[np.int32]:
-            corners: NDArray[np.int32] = np.take(
-                flat, (y * stride)[:, :, None] + x[:, None, :], axis=0
-            )
-            return corners
-
-        sums = at(y2, x2)
-        sums -= at(y1, x2)
-        sums -= at(y2, x1)
-        sums += at(y1, x1)
-        return _means(sums, _inverse_area(x1, x2, y1, y2))
-
-
-def _means(sums: NDArray[np.int32], inverse_area: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, h, w, 3) sums and (n, h, w) weights to (n, 3, h, w) means."""
-    count, height, width, channels = sums.shape
-    means = np.empty((count, channels, height, width), np.float32)
-    np.multiply(sums, inverse_area[..., None], out=means.transpose(0, 2, 3, 1))
-    return means
+        weight = _inverse_area(x1, x2, y1, y2)
+        stride = self.width_px + 1
+        corners = [(y * stride)[:, :, None] + x[:, None, :] for y in (y1, y2) for x in (x1, x2)]
+        means = np.empty((len(whole), 3, size_px, size_px), np.float32)
+        for colour, table in enumerate(self._tables):
+            first, right, below, last = (table.take(corner) for corner in corners)
+            last -= right
+            last -= below
+            last += first
+            np.multiply(last.astype(np.float32), weight, out=means[:, colour])
+        return means
 
 
 def _cells(start: Index, length: Index, count: int) -> tuple[Index, Index]:

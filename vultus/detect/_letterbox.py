@@ -56,6 +56,8 @@ class Letterbox:
             xy: (..., 2k): x and y in turn along the last axis, so points (n, 5, 2) and boxes
                 (n, 4) alike.
         """
+        if self.inner_wh == self.picture_wh and self.corner_xy == (0, 0):
+            return xy.astype(np.float64)
         pairs = xy.astype(np.float64).reshape(*xy.shape[:-1], xy.shape[-1] // 2, 2)
         pairs -= self.corner_xy
         pairs /= self.scale_xy

@@ -45,6 +45,10 @@ class SingleShot(ABC):
     """Score from which no face of a picture turned aside was taken for upright; see
     `vultus.detect.rotation`. Infinite: not measured, so every turn is looked at."""
 
+    whole_px: ClassVar[int] = 320
+    """Longest side of an input in which a face that fills it is found, and no part of it besides;
+    see `vultus.detect.scales`."""
+
     _pad: ClassVar[float | None] = 0.0
     """Grey level of the padding; ``None``: 0 after normalisation."""
 

@@ -14,8 +14,9 @@ from vultus.types import Face, Frame
 __all__ = ["Detector", "DetectorOptions", "Scales"]
 
 Scales: TypeAlias = Literal["one", "two", "tiled"]
-"""How often a single-shot network looks at a picture: once; again at 320 px, for huge faces; or at
-every scale, large pictures tile by tile, for tiny faces as well. See `vultus.detect.scales`."""
+"""How often a single-shot network looks at a picture: once; again at 320 px, for huge faces, where
+it would miss them otherwise; or at every scale, large pictures tile by tile, for tiny faces as
+well. See `vultus.detect.scales`."""
 
 # Sides of a network's input beyond this are refused: 16,384² pixels in single precision take 3 GB.
 _LARGEST_SIDE_PX = 16_384

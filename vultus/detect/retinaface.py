@@ -34,6 +34,7 @@ class RetinaFace(SingleShot):
     """
 
     sure_score = 0.999
+    whole_px = 640
 
     def __init__(
         self, session: Session, card: ModelCard, options: DetectorOptions | None = None

@@ -27,6 +27,7 @@ class YuNet(SingleShot):
     """
 
     sure_score = 0.91
+    whole_px = 640
 
     def _decode(self, outputs: list[NDArray[Any]], size_wh: tuple[int, int]) -> Candidates:
         strides = self._spec.strides
@@ -41,10 +42,10 @@ class YuNet(SingleShot):
             if not len(rows):
                 continue
             cell = cell_xy(rows, size_wh, stride)
-            code = code.take(rows, axis=0)
-            center = code[:, :2] + cell
+            center, size = code.take(rows, axis=0).reshape(-1, 2, 2).transpose(1, 0, 2)
+            center += cell
             with np.errstate(over="ignore"):  # an infinite size is told where faces are made
-                half = np.exp(code[:, 2:]) / 2
+                half = np.exp(size) / 2
             boxes = np.concatenate([center - half, center + half], axis=1)
             points = way.take(rows, axis=0).reshape(-1, 5, 2)
             points += cell[:, None]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vultus._arrays import check_finite
-from vultus.decide import Calibration, QualityCost
+from vultus.decide import Calibration, Normaliser, QualityCost, normalised_space
 from vultus.decide.calibration import RULE_OF
 from vultus.errors import InsufficientDataError, ShapeError
 from vultus.evaluate.metrics.scores import subject_numbers
@@ -46,6 +46,7 @@ def calibrate(
     data: str,
     *,
     quality: NDArray[np.float64] | None = None,
+    normaliser: Normaliser | None = None,
     rounds: int = 1000,
     seed: int = 0,
     created: str | None = None,
@@ -63,6 +64,8 @@ def calibrate(
         space: The identity of the embeddings.
         data: The faces and the protocol in words, for whoever reads a threshold.
         quality: (n,) `Quality.score` of each face, NaN where unknown, to measure what it costs.
+        normaliser: Calibrate normalised similarities; the calibration is one of
+            `vultus.decide.normalised_space`.
         rounds: Of the bootstrap.
         seed: Of the bootstrap.
         created: ISO date; today's when ``None``.
@@ -89,7 +92,7 @@ def calibrate(
         quality = None if quality is None else quality[kept]
     count = int(subjects.max(initial=-1)) + 1
     _check_enough("people", _LEAST_SUBJECTS, count)
-    pairs = _all_pairs(vectors, subjects)
+    pairs = _all_pairs(vectors, subjects, normaliser)
     _check_enough("genuine pairs", _LEAST_GENUINE, len(pairs.genuine))
     _check_enough("impostor pairs", RULE_OF, len(pairs.impostor))
     similarity, fmr = _curve_points(pairs.impostor)
@@ -97,7 +100,7 @@ def calibrate(
     genuine = np.sort(pairs.genuine)
     fnmr = np.searchsorted(genuine, similarity, side="left") / len(genuine)
     return Calibration(
-        space=space,
+        space=space if normaliser is None else normalised_space(space),
         data=data,
         created=created or datetime.date.today().isoformat(),
         subjects=count,
@@ -122,12 +125,16 @@ def _some_people(subjects: NDArray[np.int32], seed: int) -> NDArray[np.intp]:
     return np.flatnonzero(inside[subjects])
 
 
-def _all_pairs(vectors: NDArray[np.float32], subjects: NDArray[np.int32]) -> _Pairs:
+def _all_pairs(
+    vectors: NDArray[np.float32], subjects: NDArray[np.int32], normaliser: Normaliser | None = None
+) -> _Pairs:
     """Similarities of each row with every later one, in blocks of rows."""
     genuine, rows, impostor, others = [], [], [], []
     for start in range(0, len(vectors), _ROWS_PER_BLOCK):
         block = vectors[start : start + _ROWS_PER_BLOCK]
         scores = np.clip(block @ vectors[start:].T, -1.0, 1.0)
+        if normaliser is not None:
+            scores = normaliser.similarities(scores, block, vectors[start:]).astype(np.float32)
         first, second = np.triu_indices(len(block), 1, scores.shape[1])
         values = scores[first, second]
         one, two = subjects[first + start], subjects[second + start]

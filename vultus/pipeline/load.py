@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from vultus.assess.attributes import DEFAULT_MODEL, AttributeReader
 from vultus.assess.gate import GatePolicy, gate_policy
 from vultus.assess.landmarks import MeshLandmarker
 from vultus.assess.pose import LandmarkPose
@@ -12,8 +13,12 @@ from vultus.assess.quality import QualityAssessor
 from vultus.decide import (
     DEFAULT_POLICY,
     Calibration,
+    Cohort,
+    Normaliser,
     load_calibration,
+    normalised_space,
     shipped_calibration,
+    shipped_cohort,
     threshold_for,
 )
 from vultus.detect.base import Detector, DetectorOptions, Scales
@@ -44,7 +49,8 @@ def load(
     crop_key: bytes | None = None,
     limits: Limits | None = None,
     store: Store | None = None,
-    scales: Scales = "one",
+    scales: Scales | None = None,
+    normalise: bool | Cohort = False,
 ) -> Recognizer:
     """Put a recogniser together; the default one ships with vultus and needs no network.
 
@@ -66,8 +72,12 @@ def load(
         limits: Bounds on untrusted pictures.
         store: Where weights lie.
         scales: How often a single-shot detector looks at a picture: once (``one``); again at
-            320 px for huge faces (``two``); or tile by tile for tiny ones as well (``tiled``).
+            320 px for faces that fill it (``two``); or tile by tile for tiny ones as well
+            (``tiled``). ``None``: ``two``, and ``one`` for networks that take one size only.
             MTCNN, MMOD and Haar search all scales themselves, and ``auto`` chooses.
+        normalise: Hold each similarity against what both faces reach with strangers: those that
+            ship with vultus for these embeddings, or a cohort of your own, which takes a
+            calibration of your own. Fewer misses at the same false match rate.
 
     Raises:
         UnknownModelError: No card has this name.
@@ -78,14 +88,18 @@ def load(
     registry, store = Registry(), store or Store()
     embedder_card = card_of_kind(registry, embedder, "embedder")
     options = SessionOptions(threads=default_threads() if threads is None else threads)
-    asked = DetectorOptions(min_face_px=min_face_px, scales=scales)
     detector_card = None if detector == "auto" else card_of_kind(registry, detector, "detector")
+    if scales is None:
+        scales = "one" if detector_card and detector_card.input.size_wh else "two"
+    asked = DetectorOptions(min_face_px=min_face_px, scales=scales)
     if detector_card and detector_card.detector and detector_card.detector.family == "mtcnn":
         MtcnnOptions.of(asked, detector_card.detector)  # told now, not at the first picture
     space = space_in(registry, embedder_card, mirror=mirror)
-    own = _own_calibration(calibration, space)
+    normaliser = _normaliser(normalise, space)
+    scored = space if normaliser is None else normalised_space(space)  # what is decided on
+    own = _own_calibration(calibration, scored)
     if threshold != DEFAULT_POLICY:  # told now, not after the work; a model without needs none
-        threshold_for(embedder_card, space, threshold, own)
+        threshold_for(embedder_card, scored, threshold, own)
 
     def make_detector() -> Detector:
         if detector_card is None:
@@ -98,14 +112,29 @@ def load(
     return Recognizer(
         make_detector,
         lambda: face_embedder_for(embedder_card, registry, store, options, mirror=mirror),
-        lambda: threshold_for(embedder_card, space, threshold, own),
+        lambda: threshold_for(embedder_card, scored, threshold, own),
         limits,
-        calibration=lambda: own or shipped_calibration(space),
+        calibration=lambda: own or shipped_calibration(scored),
         landmarker=mesh,
         assessor=lambda: QualityAssessor(LandmarkPose(mesh())),
+        attributes=lambda: AttributeReader.from_card(registry.get(DEFAULT_MODEL), store, options),
         gate=gate_policy(gate) if isinstance(gate, str) else gate,
         crop_key=crop_key,
+        normaliser=None if normaliser is None else lambda: normaliser,
     )
+
+
+def _normaliser(wanted: bool | Cohort, space: EmbeddingSpace) -> Normaliser | None:
+    if wanted is False:
+        return None
+    cohort = shipped_cohort(space) if wanted is True else wanted
+    if cohort is None:
+        raise CardError(
+            f"no strangers to normalise with ship for {space}",
+            remedy="use the default embedder, or hand over a cohort of your own",
+            actual=space.id,
+        )
+    return Normaliser(cohort)
 
 
 def _own_calibration(

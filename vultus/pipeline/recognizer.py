@@ -12,14 +12,21 @@ from typing import TypeAlias, overload
 
 import numpy as np
 
+from vultus.assess.attributes import AttributeReader
 from vultus.assess.gate import GatePolicy, check, gate_policy
 from vultus.assess.landmarks import Landmarker
 from vultus.assess.quality import QualityAssessor
 from vultus.assess.schemes import five_points
-from vultus.decide import Calibration, decide
+from vultus.decide import Calibration, Normaliser, decide
 from vultus.detect import Detector, detect_any_turn
 from vultus.encode import FaceEmbedder
-from vultus.errors import GalleryError, NoFaceError, RefusedFaceError, SeveralFacesError
+from vultus.errors import (
+    GalleryError,
+    ModelMissingError,
+    NoFaceError,
+    RefusedFaceError,
+    SeveralFacesError,
+)
 from vultus.gallery import Gallery, NewSample, open_gallery, unknown_person_error
 from vultus.gallery.crops import pack_crop
 from vultus.pipeline._claims import claims
@@ -59,8 +66,11 @@ class Recognizer:
         landmarker: Finds the points of faces whose detector gives boxes only; without one they
             stay without.
         assessor: Measures faces for the gate.
+        attributes: Reads age and sex where they are asked for.
         gate: What is asked of faces that are enrolled, identified or verified.
         crop_key: Keeps an encrypted picture of each enrolled face.
+        normaliser: Holds similarities against what both faces reach with strangers, before they
+            are decided on; threshold and calibration are then of normalised ones.
     """
 
     def __init__(
@@ -73,13 +83,17 @@ class Recognizer:
         calibration: Callable[[], Calibration | None] = lambda: None,
         landmarker: Callable[[], Landmarker] | None = None,
         assessor: Callable[[], QualityAssessor] = QualityAssessor,
+        attributes: Callable[[], AttributeReader] | None = None,
         gate: GatePolicy | None = None,
         crop_key: bytes | None = None,
+        normaliser: Callable[[], Normaliser] | None = None,
     ) -> None:
         self._detector, self._embedder = Once(detector), Once(embedder)
         self._threshold, self._calibration = Once(threshold), Once(calibration)
         self._landmarker = None if landmarker is None else Once(landmarker)
         self._assessor = Once(assessor)
+        self._normaliser = None if normaliser is None else Once(normaliser)
+        self._attributes = None if attributes is None else Once(attributes)
         self._gate = gate or gate_policy("off")
         self._crop_key = crop_key
         self._limits = limits or Limits()
@@ -150,6 +164,31 @@ class Recognizer:
         """
         return self._assessor().assess(faces)
 
+    def with_attributes(self, faces: Sequence[Face]) -> list[Face]:
+        """Read age and sex, each with how good that reading was measured to be.
+
+        How old and of which sex somebody looks to a network is no fact about them, and no ground
+        for a decision. docs/quality.md has what was measured, and how to get the model.
+
+        Args:
+            faces: From `detect`.
+
+        Returns:
+            The same faces with their ``attributes``, which `identify` hands on; what no model
+            reads is ``None`` in them.
+
+        Raises:
+            ModelMissingError: The model is not on this machine, whether there are faces or not;
+                the message tells how to get it.
+        """
+        if self._attributes is None:
+            raise ModelMissingError(
+                "this recogniser was made without a reader of attributes",
+                remedy="vultus.load makes one that has it",
+            )
+        read = self._attributes().read(faces)
+        return [replace(face, attributes=own) for face, own in zip(faces, read, strict=True)]
+
     def _judged(self, faces: Sequence[Face]) -> list[tuple[Quality | None, GateResult | None]]:
         """Quality and the gate's word on each face; neither where the gate asks nothing."""
         if self._gate == gate_policy("off"):
@@ -206,7 +245,39 @@ class Recognizer:
         first, second = self.embed(
             [self._one_face(a, largest=True), self._one_face(b, largest=True)]
         )
-        return decide(first.similarity(second), self.threshold, self.calibration)
+        similarity = self._similarity(first, second, first.similarity(second))
+        return decide(similarity, self.threshold, self.calibration)
+
+    def _similarity(self, probe: Embedding, enrolled: Embedding, cosine: float) -> float:
+        """What is decided on: the cosine, or what normalisation makes of it."""
+        if self._normaliser is None:
+            return cosine
+        found = self._normaliser().similarities(
+            np.array([[cosine]]), probe.vector[None], enrolled.vector[None]
+        )
+        return float(found[0, 0])
+
+    def _normalised(
+        self, gallery: Gallery, probes: Sequence[Embedding], every: list[list[Match]]
+    ) -> list[list[Match]]:
+        """The matches of each probe by their normalised similarity, best first."""
+        if self._normaliser is None:
+            return every
+        return [
+            sorted(
+                (
+                    replace(
+                        m,
+                        similarity=self._similarity(
+                            probe, gallery.embedding(m.sample), m.similarity
+                        ),
+                    )
+                    for m in matches
+                ),
+                key=lambda m: (-m.similarity, m.person),
+            )
+            for probe, matches in zip(probes, every, strict=True)
+        ]
 
     def enroll(
         self,
@@ -309,7 +380,9 @@ class Recognizer:
         every: list[list[Match]] = []
         if passed:
             with _opened(gallery, create=False) as opened:
-                every = opened.search_many(self.embed(passed), k=k, groups=groups)
+                probes = self.embed(passed)
+                every = opened.search_many(probes, k=k, groups=groups)
+                every = self._normalised(opened, probes, every)
         chosen: list[int | None] = [0] * len(every)
         if once:
             chosen = claims(every, self.threshold.value, self._beyond_doubt)
@@ -373,8 +446,9 @@ class Recognizer:
             wanted = unicodedata.normalize("NFC", name.strip())
             for match in opened.search(embedding, k=max(1, len(opened))):
                 if match.person == wanted:
+                    enrolled = opened.embedding(match.sample)
                     return decide(
-                        match.similarity,
+                        self._similarity(embedding, enrolled, match.similarity),
                         self.threshold,
                         self.calibration,
                         sample=match.sample,

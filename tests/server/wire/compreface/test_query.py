@@ -78,7 +78,7 @@ def test_thresholds(text: str) -> None:
 def test_what_is_refused(query: dict[str, str], code: int, message: str) -> None:
     with pytest.raises(CompreFaceError) as raised:
         read_options(query)
-    assert (raised.value.status, raised.value.code, raised.value.message) == (400, code, message)
+    assert (raised.value.status, raised.value.number, raised.value.message) == (400, code, message)
 
 
 @pytest.mark.parametrize(
@@ -102,4 +102,4 @@ def test_a_subject_must_be_told() -> None:
     ):
         with pytest.raises(CompreFaceError) as raised:
             read_subject(query)
-        assert (raised.value.code, raised.value.message) == (code, message)
+        assert (raised.value.number, raised.value.message) == (code, message)

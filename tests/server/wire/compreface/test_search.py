@@ -48,10 +48,8 @@ def test_the_same_as_looking_at_every_example(owners: list[int], count: int, see
     found = best_examples(gallery, wanted, count)
     for embedding, examples in zip(wanted, found, strict=True):
         expected = sorted(
-            (
-                (-float(embedding.vector.astype(float) @ unit(100 + i).vector.astype(float)), i + 1)
-                for i in range(len(owners))
-            )
+            (-float(embedding.vector.astype(float) @ unit(100 + i).vector.astype(float)), i + 1)
+            for i in range(len(owners))
         )[:count]
         assert [example.number for example in examples] == [number for _, number in expected]
         assert [-example.cosine for example in examples] == pytest.approx(
