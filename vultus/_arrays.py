@@ -20,6 +20,8 @@ def float32_copy(values: object, name: str) -> NDArray[np.float32]:
     """
     try:
         array = np.asarray(values)
+        if array.dtype == np.float32:
+            return array.copy()
         if array.dtype.kind not in "fiu":
             raise DtypeError(
                 f"{name} must be real numbers, got {array.dtype}", actual=str(array.dtype)
@@ -37,6 +39,8 @@ def check_shape(array: NDArray[Any], shape: tuple[int | None, ...], name: str) -
         ShapeError: The shape differs.
     """
     actual = array.shape
+    if actual == shape:
+        return
     if len(actual) != len(shape) or any(
         want is not None and want != got for want, got in zip(shape, actual, strict=True)
     ):
@@ -52,7 +56,7 @@ def check_finite(array: NDArray[np.floating[Any]], name: str) -> None:
     Raises:
         RangeError: A NaN or an infinity is present.
     """
-    if not np.isfinite(array).all():
+    if np.count_nonzero(np.isfinite(array)) != array.size:  # twice as fast as all()
         raise RangeError(f"{name} must be finite, got NaN or infinity")
 
 

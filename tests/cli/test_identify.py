@@ -393,7 +393,7 @@ class TestParts:
 
 def test_normalised(vultus, known: Path, photos: Path):
     picture = (photos / "obama2.jpg", "--json")
-    ((usual,),) = _rows(vultus("identify", known, *picture).out)
-    ((other,),) = _rows(vultus("identify", known, *picture, "--normalise").out)
+    (usual,) = _rows(vultus("identify", known, *picture).out)
+    (other,) = _rows(vultus("identify", known, *picture, "--normalise").out)
     assert usual["faces"][0]["name"] == other["faces"][0]["name"] == "Barack Obama"
     assert usual["faces"][0]["similarity"] != other["faces"][0]["similarity"]

@@ -139,6 +139,13 @@ class FivePointRegressor:
         self, image: Image, origin: Floats, axes: Floats, shape: Floats, stage: int
     ) -> NDArray[np.float32]:
         """(n, 10) sum of the leaves that one cascade's trees choose."""
+        change: NDArray[np.float32] = self._chosen(image, origin, axes, shape, stage).sum(axis=1)
+        return change
+
+    def _chosen(
+        self, image: Image, origin: Floats, axes: Floats, shape: Floats, stage: int
+    ) -> NDArray[np.float32]:
+        """(n, t, 10) the leaf that each of one cascade's trees chooses."""
         grey = self._features(image, origin, axes, shape.reshape(-1, 5, 2), stage)
         difference = np.take(grey, self._first[stage], axis=1)
         difference -= np.take(grey, self._second[stage], axis=1)
@@ -152,8 +159,8 @@ class FivePointRegressor:
             node += turn
             node += 1
         node += self._leaf_base
-        change: NDArray[np.float32] = np.take(self._leaves[stage], node, axis=0).sum(axis=1)
-        return change
+        leaves: NDArray[np.float32] = np.take(self._leaves[stage], node, axis=0)
+        return leaves
 
     def _features(
         self, image: Image, origin: Floats, axes: Floats, shape: Floats, stage: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import importlib.util
 from collections.abc import AsyncIterator
@@ -58,7 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
         try:
             yield
         finally:
-            service.close()
+            await asyncio.to_thread(service.close)
 
     app = FastAPI(
         title="vultus",

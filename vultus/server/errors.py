@@ -30,7 +30,8 @@ from __future__ import annotations
 import math
 
 from vultus import errors as base
-from vultus.errors import VultusError
+from vultus.errors import SpaceMismatchError, VultusError
+from vultus.types import EmbeddingSpace
 
 __all__ = [
     "BodyTooLargeError",
@@ -57,6 +58,7 @@ __all__ = [
     "headers_of",
     "native_body",
     "public_message",
+    "space_mismatch",
     "status_of",
 ]
 
@@ -294,3 +296,13 @@ def native_body(error: VultusError, request_id: str) -> dict[str, object]:
         "details": details,
         "request_id": request_id,
     }
+
+
+def space_mismatch(known: EmbeddingSpace, space: EmbeddingSpace) -> SpaceMismatchError:
+    """The error for a gallery of another space than the server's."""
+    return SpaceMismatchError(
+        f"the gallery was made with {known}, the server is set to {space}",
+        remedy="set the server's model and mirror to the gallery's, or migrate the gallery",
+        expected=known.id,
+        actual=space.id,
+    )

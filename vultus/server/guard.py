@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vultus.errors import VultusError
-from vultus.server.errors import BodyTooLargeError, ForbiddenError, UploadTimeoutError
+from vultus.server.errors import BodyTooLargeError, BusyError, ForbiddenError, UploadTimeoutError
 from vultus.server.logs import accepted_id, request_id
 from vultus.server.metrics import Metrics
 from vultus.server.settings import Settings
@@ -34,6 +35,8 @@ _SECURITY = {
 }
 _HSTS = ("strict-transport-security", "max-age=31536000")
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+_MOST_DISCARDED = 2  # times the limit on a body
+_DISCARD_S = 5.0
 _QUIET = ("/health/", "/metrics")  # asked every few seconds
 
 
@@ -52,6 +55,7 @@ class Guard:
         self._settings = settings
         self._metrics = metrics
         self._owner = owner
+        self._held = _Held(settings.max_held_bytes)
         self._hosts = settings.allowed_hosts or (_LOOPBACK_NAMES if settings.anonymous else ())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,32 +68,27 @@ class Guard:
         token = request_id.set(name)
         scope.setdefault("state", {})
         scope["app"] = self._owner
-        answer = _Answer(send, name, tls=self._settings.tls_cert is not None)
+        body = scope["state"]["body"] = _Body(receive, self._settings, self._held)
+        answer = _Answer(send, name, body, tls=self._settings.tls_cert is not None)
         began = time.perf_counter()
         try:
-            await self._answered(scope, headers, receive, answer)
+            await self._answered(scope, headers, body, answer)
         finally:
+            body.release()
             self._note(scope, answer, time.perf_counter() - began)
             request_id.reset(token)
 
-    async def _answered(
-        self, scope: Scope, headers: Headers, receive: Receive, answer: _Answer
-    ) -> None:
-        body = _Body(receive, self._settings)
+    async def _answered(self, scope: Scope, headers: Headers, body: _Body, answer: _Answer) -> None:
         try:
             self._check_host(headers)
             body.check_declared(headers.get("content-length"))
             await self._app(scope, body, answer)
         except Exception as error:  # a request's boundary
-            failed = body.error or error
             if answer.begun:
-                if not isinstance(failed, VultusError):
-                    _log.exception("broke within an answer", exc_info=failed)
                 raise
-            response = error_response(Request(scope), failed)
-            if body.error is not None or not body.ended:
-                response.headers["connection"] = "close"  # the rest of the body is not read
-            await response(scope, receive, answer)
+            await body.discard()
+            response = error_response(Request(scope), error)
+            await response(scope, body, answer)
 
     def _check_host(self, headers: Headers) -> None:
         """Keep web pages of strangers out: by names that lead here, and by requests across sites.
@@ -104,12 +103,13 @@ class Guard:
                 remedy="add it to allowed_hosts, or use 127.0.0.1",
             )
         origin = headers.get("origin")
-        if self._settings.anonymous and origin and origin not in self._settings.cors_origins:
-            if _host_name(urlsplit(origin).netloc) != host:
-                raise ForbiddenError(
-                    "pages of other sites may not use a server that needs no key",
-                    remedy="add the page's origin to cors_origins",
-                )
+        if not self._settings.anonymous or not origin or origin in self._settings.cors_origins:
+            return
+        if _host_name(urlsplit(origin).netloc) != host:
+            raise ForbiddenError(
+                "pages of other sites may not use a server that needs no key",
+                remedy="add the page's origin to cors_origins",
+            )
 
     def _note(self, scope: Scope, answer: _Answer, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "other")
@@ -145,12 +145,102 @@ def _host_name(netloc: str) -> str:
     return netloc.partition(":")[0].lower()
 
 
+class _Held:
+    """How much the bodies of all requests of a process hold."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.count = 0
+
+
+class _Body:
+    """Receives, counting bytes and time."""
+
+    def __init__(self, receive: Receive, settings: Settings, held: _Held) -> None:
+        self._receive = receive
+        self._most = settings.max_body_bytes
+        self._timeout_s = settings.body_timeout_s
+        self._held = held
+        self._deadline: float | None = None
+        self._count = 0
+        self._ended = False
+        self.error: VultusError | None = None
+
+    def check_declared(self, length: str | None) -> None:
+        """Refuse by the stated length, before anything is read.
+
+        Raises:
+            BodyTooLargeError: It is too large.
+        """
+        if length is not None and length.isdecimal() and int(length) > self._most:
+            raise self._too_large()
+
+    def _too_large(self) -> VultusError:
+        self.error = BodyTooLargeError(
+            f"a request's body must have at most {self._most} bytes", limit=self._most
+        )
+        return self.error
+
+    async def __call__(self) -> Message:
+        if self._ended:
+            return await self._receive()  # waits for the client to go away
+        message = await self._next()
+        if message["type"] != "http.request":
+            return message
+        size = len(message.get("body", b""))
+        self._count += size
+        self._held.count += size
+        self._ended = not message.get("more_body", False)
+        if self._count > self._most:
+            raise self._too_large()
+        if self._held.count > self._held.most:
+            self.error = BusyError("too many large requests are being received", retry_after_s=2)
+            raise self.error
+        return message
+
+    async def _next(self) -> Message:
+        loop = asyncio.get_running_loop()
+        if self._deadline is None:
+            self._deadline = loop.time() + self._timeout_s
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await self._receive()
+        except TimeoutError:
+            self.error = UploadTimeoutError(
+                f"a request's body must arrive within {self._timeout_s:g} s",
+                limit_s=self._timeout_s,
+            )
+            raise self.error from None
+
+    async def discard(self) -> None:
+        """Let the rest of a refused body come and go, within bounds.
+
+        A connection that is closed while the client still sends takes the answer with it.
+        """
+        self.release()
+        if self.error is None or isinstance(self.error, UploadTimeoutError):
+            return
+        left = _MOST_DISCARDED * self._most
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_DISCARD_S):
+                while not self._ended and left > 0:
+                    message = await self._receive()
+                    left -= len(message.get("body", b""))
+                    self._ended = not message.get("more_body", False)
+
+    def release(self) -> None:
+        """The body is held no more."""
+        self._held.count -= self._count
+        self._count = 0
+
+
 class _Answer:
     """Sends, and sees the status; adds the id and the security headers."""
 
-    def __init__(self, send: Send, name: str, *, tls: bool) -> None:
+    def __init__(self, send: Send, name: str, body: _Body, *, tls: bool) -> None:
         self._send = send
         self._name = name
+        self._body = body
         self._tls = tls
         self.status = 0
         self.begun = False
@@ -165,54 +255,6 @@ class _Answer:
                 headers.setdefault(header, value)
             if self._tls:
                 headers.setdefault(*_HSTS)
+            if self._body.error is not None:
+                headers["connection"] = "close"  # what is left of the body is not read
         await self._send(message)
-
-
-class _Body:
-    """Receives, counting bytes and time."""
-
-    def __init__(self, receive: Receive, settings: Settings) -> None:
-        self._receive = receive
-        self._most = settings.max_body_bytes
-        self._timeout_s = settings.body_timeout_s
-        self._deadline: float | None = None
-        self._count = 0
-        self.ended = False
-        self.error: VultusError | None = None
-
-    def check_declared(self, length: str | None) -> None:
-        """Refuse by the stated length, before anything is read."""
-        self.ended = length in {None, "0"}
-        if length is not None and length.isdecimal() and int(length) > self._most:
-            raise self._too_large()
-
-    def _too_large(self) -> VultusError:
-        self.error = BodyTooLargeError(
-            f"a request's body must have at most {self._most} bytes", limit=self._most
-        )
-        return self.error
-
-    async def __call__(self) -> Message:
-        if self.ended and self._count:
-            return await self._receive()  # waits for the client to go away
-        if self._deadline is None:
-            self._deadline = time.monotonic() + self._timeout_s
-        try:
-            async with asyncio.timeout_at(self._loop_deadline()):
-                message = await self._receive()
-        except TimeoutError:
-            self.error = UploadTimeoutError(
-                f"a request's body must arrive within {self._timeout_s:g} s",
-                limit_s=self._timeout_s,
-            )
-            raise self.error from None
-        if message["type"] == "http.request":
-            self._count += len(message.get("body", b""))
-            self.ended = not message.get("more_body", False)
-            if self._count > self._most:
-                raise self._too_large()
-        return message
-
-    def _loop_deadline(self) -> float:
-        assert self._deadline is not None  # noqa: S101
-        return asyncio.get_running_loop().time() + max(0.0, self._deadline - time.monotonic())

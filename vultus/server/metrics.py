@@ -35,30 +35,46 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        made = {"registry": self.registry}
+        registry = self.registry
         self.stage = Histogram(
-            "vultus_stage_seconds", "Time in each stage.", ["stage"], buckets=_SECONDS, **made
+            "vultus_stage_seconds",
+            "Time in each stage.",
+            ["stage"],
+            buckets=_SECONDS,
+            registry=registry,
         )
         self.request = Histogram(
-            "vultus_request_seconds", "Time of a request.", ["route"], buckets=_SECONDS, **made
+            "vultus_request_seconds",
+            "Time of a request.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=registry,
         )
         self.outcome = Counter(
-            "vultus_requests", "Requests by outcome.", ["route", "method", "status"], **made
+            "vultus_requests",
+            "Requests by outcome.",
+            ["route", "method", "status"],
+            registry=registry,
         )
         self.refused = Counter(
-            "vultus_refused", "Requests refused before any work.", ["reason"], **made
+            "vultus_refused", "Requests refused before any work.", ["reason"], registry=registry
         )
         self.queue_depth = Gauge(
             "vultus_queue_depth",
             "Requests that wait for a thread.",
             multiprocess_mode="livesum",
-            **made,
+            registry=registry,
         )
         self.batch = Histogram(
-            "vultus_batch_faces", "Faces that were embedded together.", buckets=_SIZES, **made
+            "vultus_batch_faces",
+            "Faces that were embedded together.",
+            buckets=_SIZES,
+            registry=registry,
         )
-        self.faces = Counter("vultus_faces_found", "Faces found.", **made)
-        self.jobs = Counter("vultus_jobs", "Long jobs by how they ended.", ["state"], **made)
+        self.faces = Counter("vultus_faces_found", "Faces found.", registry=registry)
+        self.jobs = Counter(
+            "vultus_jobs", "Long jobs by how they ended.", ["state"], registry=registry
+        )
         self._stages = {
             name: self.stage.labels(name)
             for name in ("decode", "detect", "embed", "search", "queue")

@@ -8,6 +8,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from typing import TypeAlias
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from vultus.server.errors import UrlRefusedError
@@ -20,7 +21,9 @@ _MOST_REDIRECTS = 3
 _TIMEOUT_S = 10.0
 _PIECE_BYTES = 64 * 1024
 _PORTS = {"http": 80, "https": 443}
-_Resolve = Callable[[str, int], list[str]]
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052, section 2.1
+_Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Resolve: TypeAlias = Callable[[str, int], list[str]]
 
 
 def limits_of(service: Service) -> Limits:
@@ -92,12 +95,21 @@ def _addresses(host: str, port: int) -> list[str]:
     return [str(entry[4][0]) for entry in found]
 
 
+def _within(address: _Address) -> _Address:
+    """The IPv4 address that an IPv6 one stands for, where it does."""
+    if address.version == 4:
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address
+
+
 def _public(addresses: list[str]) -> str:
     """The first address, when all of them are public."""
     for text in addresses:
         address = ipaddress.ip_address(text.partition("%")[0])
-        mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-        if not (mapped or address).is_global or address.is_multicast:
+        within = _within(address)
+        if not address.is_global or not within.is_global or within.is_multicast:
             raise UrlRefusedError("a picture's host must have public addresses only")
     if not addresses:
         raise UrlRefusedError("the picture's host cannot be found")
@@ -131,7 +143,8 @@ def _asked(parts: SplitResult, max_bytes: int, deadline: float, resolve: _Resolv
 def _read(
     answer: http.client.HTTPResponse, plain: socket.socket, max_bytes: int, deadline: float
 ) -> bytes:
-    pieces, count = [], 0
+    pieces: list[bytes] = []
+    count = 0
     while True:
         plain.settimeout(_left(deadline))
         piece = answer.read1(_PIECE_BYTES)

@@ -177,7 +177,8 @@ def _warm_up(recognizer: Recognizer) -> None:
 
     folder = importlib.resources.files("vultus.samples") / "photos"
     picture = min(entry.name for entry in folder.iterdir() if entry.name.endswith(".jpg"))
-    faces = recognizer.detect((folder / picture).read_bytes(), largest=True)
+    frame = load_frame((folder / picture).read_bytes())  # the operator's limits are for clients
+    faces = recognizer.detect(frame, largest=True)
     if faces:
         recognizer.embed(faces)
     _ = recognizer.threshold, recognizer.calibration

@@ -3,35 +3,42 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import ssl
 import sys
 import tempfile
+import threading
+from contextlib import suppress
+from types import FrameType
 from typing import Any
 
 import uvicorn
 
-from vultus.errors import SpaceMismatchError, VultusError
+from vultus.errors import VultusError
 from vultus.gallery import open_gallery
-from vultus.models import Registry, space_in
+from vultus.models import ModelCard, Registry, space_in
+from vultus.models import Store as Weights
+from vultus.pipeline.load import card_of_kind
 from vultus.runtime import use_one_heap
-from vultus.server.errors import SettingsError
+from vultus.server.errors import SettingsError, space_mismatch
 from vultus.server.logs import configure_logging
 from vultus.server.places import Places
 from vultus.server.secrets import load_secrets
 from vultus.server.settings import Settings
 from vultus.server.store import open_store
 
-__all__ = ["application", "check", "serve"]
+__all__ = ["check", "serve", "work"]
 
-_HANDOVER = "VULTUS_SERVER_HANDOVER"  # how settings reach worker processes
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 30
-_SPACE_KINDS = "embedder"
+_MOST_HEAD_BYTES = 32 * 1024
+# OpenBLAS and OpenMP would otherwise start a thread for each CPU within each of ours.
+_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def check(settings: Settings) -> dict[str, str]:
-    """Whether the server could start: settings, files, databases, model.
+    """Whether the server could start: settings, files, databases, models.
 
     Returns:
         What was looked at, in words.
@@ -39,32 +46,21 @@ def check(settings: Settings) -> dict[str, str]:
     Raises:
         VultusError: It could not; the message says why.
     """
-    from vultus.encode import face_embedder_for
-    from vultus.models import Store as WeightStore
-    from vultus.pipeline.load import card_of_kind
-
     places = Places(settings.gallery, settings.secret_file)
-    registry = Registry()
-    card = card_of_kind(registry, settings.model, _SPACE_KINDS)
-    space = space_in(registry, card, mirror=settings.mirror)
-    store = open_store(places, load_secrets(places.secret))
-    store.close()
+    registry, weights = Registry(), Weights()
+    embedder = card_of_kind(registry, settings.model, "embedder")
+    _require(weights, embedder)
+    if settings.detector != "auto":
+        _require(weights, card_of_kind(registry, settings.detector, "detector"))
+    space = space_in(registry, embedder, mirror=settings.mirror)
     with open_gallery(settings.gallery) as gallery:
         known, faces = gallery.space, len(gallery)
     if known is not None and known != space:
-        raise SpaceMismatchError(
-            f"the gallery was made with {known}, the server is set to {space}",
-            remedy="set the server's model and mirror to the gallery's, or migrate the gallery",
-            expected=known.id,
-            actual=space.id,
-        )
-    if settings.detector != "auto":
-        detector = card_of_kind(registry, settings.detector, "detector")
-        for weight in detector.weights:
-            WeightStore().path(weight)
-    _ = face_embedder_for
+        raise space_mismatch(known, space)
+    store = open_store(places, load_secrets(places.secret))
+    store.close()
     if settings.tls_cert is not None:
-        _tls_context(settings)
+        _check_tls(settings)
     return {
         "gallery": f"{faces} faces",
         "access data": store.name,
@@ -74,12 +70,17 @@ def check(settings: Settings) -> dict[str, str]:
     }
 
 
-def _tls_context(settings: Settings) -> None:
-    """Load certificate and key as the server will.
+def _require(weights: Weights, card: ModelCard) -> None:
+    """Have a model's files read, when they are not all here, so that the error says which.
 
     Raises:
-        SettingsError: They cannot be used.
+        ModelMissingError: They are not.
     """
+    if not weights.has(card):
+        weights.read(card)
+
+
+def _check_tls(settings: Settings) -> None:
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(str(settings.tls_cert), str(settings.tls_key))
@@ -91,90 +92,127 @@ def _tls_context(settings: Settings) -> None:
         ) from error
 
 
-def application() -> Any:
-    """The application of a worker process, from the settings its parent handed over."""
-    from vultus.server.app import create_app
-
-    settings = Settings.model_validate_json(os.environ[_HANDOVER])
-    use_one_heap()
-    configure_logging(settings)
-    app = create_app(settings)
-    app.state.failed = _die
-    return app
-
-
-def _die(_error: VultusError) -> None:
-    """End a server that cannot become ready; the log has said why."""
-    import signal
-
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
 def serve(settings: Settings) -> None:
     """Serve until told to end; accepted work is finished first.
 
     Raises:
-        VultusError: The server cannot start.
+        VultusError: The server cannot start, or cannot become ready.
     """
     check(settings)
-    configure_logging(settings)
-    os.environ[_HANDOVER] = settings.model_dump_json()
-    with tempfile.TemporaryDirectory(prefix="vultus-metrics-") as folder:
+    for variable in _ONE_THREAD:
+        os.environ.setdefault(variable, "1")
+    listening = _listening(settings)
+    try:
         if settings.workers > 1:
-            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        config = _config(settings)
-        listening = _listening(settings)
-        try:
-            if settings.workers > 1:
-                from uvicorn.supervisors import Multiprocess
-
-                server = uvicorn.Server(config)
-                Multiprocess(config, target=server.run, sockets=[listening]).run()
-            else:
-                uvicorn.Server(config).run(sockets=[listening])
-        finally:
-            listening.close()
+            with tempfile.TemporaryDirectory(prefix="vultus-metrics-") as folder:
+                os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+                _supervise(settings, listening)
+        else:
+            work(settings, listening)
+    finally:
+        listening.close()
 
 
-def _config(settings: Settings) -> uvicorn.Config:
-    return uvicorn.Config(
-        "vultus.server.run:application",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        date_header=True,
-        proxy_headers=settings.trust_forwarded,
-        forwarded_allow_ips="*" if settings.trust_forwarded else None,
-        limit_concurrency=settings.max_connections,
-        backlog=_BACKLOG,
-        timeout_keep_alive=_KEEP_ALIVE_S,
-        timeout_graceful_shutdown=max(1, round(settings.drain_s)),
-        ssl_certfile=None if settings.tls_cert is None else str(settings.tls_cert),
-        ssl_keyfile=None if settings.tls_key is None else str(settings.tls_key),
-    )
+def work(settings: Settings, listening: socket.socket) -> None:
+    """Serve in this process.
+
+    Raises:
+        VultusError: The server cannot become ready.
+    """
+    from vultus.server.app import create_app
+
+    use_one_heap()
+    configure_logging(settings)
+    failures: list[VultusError] = []
+
+    def failed(error: VultusError) -> None:
+        failures.append(error)
+        server.should_exit = True
+
+    app = create_app(settings)
+    app.state.failed = failed
+    server = uvicorn.Server(_Config(app, settings))
+    with suppress(KeyboardInterrupt):  # uvicorn repeats the signal that ended it
+        server.run(sockets=[listening])
+    if failures:
+        raise failures[0]
+
+
+class _Config(uvicorn.Config):
+    """Uvicorn's settings, and ours that it does not have."""
+
+    def __init__(self, app: Any, settings: Settings) -> None:
+        self.header_timeout_s = settings.header_timeout_s
+        super().__init__(
+            app,
+            http="vultus.server.http:protocol",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=settings.trust_forwarded,
+            forwarded_allow_ips="*" if settings.trust_forwarded else None,
+            limit_concurrency=settings.max_connections,
+            backlog=_BACKLOG,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            timeout_graceful_shutdown=max(1, round(settings.drain_s)),
+            h11_max_incomplete_event_size=_MOST_HEAD_BYTES,
+            ssl_certfile=None if settings.tls_cert is None else str(settings.tls_cert),
+            ssl_keyfile=None if settings.tls_key is None else str(settings.tls_key),
+        )
 
 
 def _listening(settings: Settings) -> socket.socket:
     """The socket, bound, so that the port is known and all workers share it."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listening = socket.socket(family)
+    host = settings.host.strip("[]")
+    try:
+        found = socket.getaddrinfo(host, settings.port, type=socket.SOCK_STREAM)
+        family, _, _, _, address = found[0]
+        listening = socket.socket(family)
+    except OSError as error:
+        raise _not_listening(settings, error) from error
     try:
         if sys.platform != "win32":
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((settings.host.strip("[]"), settings.port))
-        listening.set_inheritable(True)
+        listening.bind(address)
     except OSError as error:
         listening.close()
-        raise SettingsError(
-            f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}",
-            remedy="end what uses it, or choose another port",
-        ) from error
-    host, port = listening.getsockname()[:2]
+        raise _not_listening(settings, error) from error
+    bound, port = listening.getsockname()[:2]
     scheme = "http" if settings.tls_cert is None else "https"
-    shown = f"[{host}]" if ":" in host else host
+    shown = f"[{bound}]" if ":" in bound else bound
     print(f"vultus listens on {scheme}://{shown}:{port}", file=sys.stderr, flush=True)  # noqa: T201
     return listening
+
+
+def _not_listening(settings: Settings, error: OSError) -> SettingsError:
+    return SettingsError(
+        f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}",
+        remedy="end what uses it, or choose another address or port",
+    )
+
+
+# -- several processes ----------------------------------------------------------------------------
+
+_DEAD_CHECK_S = 0.5
+
+
+def _supervise(settings: Settings, listening: socket.socket) -> None:
+    """Keep so many workers going; end them all in peace when told to."""
+    from vultus.server.workers import Workers
+
+    told = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        told.set()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    workers = Workers(settings, listening)
+    try:
+        workers.start()
+        while not told.wait(_DEAD_CHECK_S):
+            workers.replace_dead()
+    finally:
+        workers.end(settings.drain_s + 10)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import os
 import secrets as random
+from contextlib import suppress
 from pathlib import Path
 
 from vultus.server.errors import SettingsError
@@ -82,10 +83,8 @@ def _read_or_make(path: Path) -> bytes:
                 file.write(random.token_hex(_BYTES) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
-            try:
+            with suppress(FileExistsError):  # another process was faster: its secret holds
                 os.link(temporary, path)
-            except FileExistsError:
-                pass  # another process was faster: its secret holds
         finally:
             temporary.unlink()
     if os.name == "posix" and path.stat().st_mode & 0o077:

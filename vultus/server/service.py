@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Protocol, TypeAlias, TypeVar
 
 from fastapi import Depends, Request
 
-from vultus.errors import SpaceMismatchError, VultusError
+from vultus.errors import VultusError
 from vultus.gallery import Gallery, open_gallery
 from vultus.pipeline import Recognizer
 from vultus.server.engine import Engine
-from vultus.server.errors import NotReadyError
+from vultus.server.errors import InternalError, NotReadyError, space_mismatch
 from vultus.server.ids import SampleIds
 from vultus.server.limits import RateLimiter
 from vultus.server.metrics import Metrics
@@ -117,10 +117,13 @@ class Service:
             try:
                 self.load()
             except VultusError as error:
+                _log.error("the server cannot become ready: %s: %s", error.code, error)
                 self._failed = error
-                _log.error("the server cannot become ready: %s: %s", error.code, error)  # noqa: TRY400
-                if failed is not None:
-                    failed(error)
+            except Exception as error:  # a worker's boundary: a server that never gets ready ends
+                _log.exception("the server cannot become ready", exc_info=error)
+                self._failed = InternalError("something broke while the server was starting")
+            if self._failed is not None and failed is not None:
+                failed(self._failed)
 
         thread = threading.Thread(target=load, name="vultus-start", daemon=True)
         thread.start()
@@ -141,12 +144,7 @@ class Service:
         space = recognizer.embedder.space
         known = gallery.space
         if known is not None and known != space:
-            raise SpaceMismatchError(
-                f"the gallery was made with {known}, the server is set to {space}",
-                remedy="set the server's model and mirror to the gallery's, or migrate the gallery",
-                expected=known.id,
-                actual=space.id,
-            )
+            raise space_mismatch(known, space)
         _warm_search(gallery, recognizer)
         self._recognizer = recognizer
 

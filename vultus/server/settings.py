@@ -39,6 +39,7 @@ class Settings(BaseModel):
         min_face_px: Smallest face side to look for.
         gate: What is asked of faces: ``off``, ``low``, ``normal``, ``high``.
         max_body_bytes: Most bytes of a request's body.
+        max_held_bytes: Most bytes that the bodies of all requests of a process hold at once.
         max_pixels: Most pixels of a picture.
         timeout_s: How long one request's work may take, its wait in the queue included.
         body_timeout_s: How long a request's body may take to arrive.
@@ -77,6 +78,7 @@ class Settings(BaseModel):
     min_face_px: Annotated[float, Field(ge=12, le=4096)] = 40.0
     gate: Literal["off", "low", "normal", "high"] = "off"
     max_body_bytes: Annotated[int, Field(ge=1024)] = 25 * 1024 * 1024
+    max_held_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024 * 1024
     max_pixels: Annotated[int, Field(ge=1)] = 40_000_000
     timeout_s: Annotated[float, Field(gt=0)] = 30.0
     body_timeout_s: Annotated[float, Field(gt=0)] = 30.0

@@ -1,4 +1,4 @@
-"""In whose words an error is told: the native API's, or those of the interface a path belongs to."""
+"""In whose words an error is told: the native API's, or those of the path's own interface."""
 
 from __future__ import annotations
 
@@ -89,7 +89,9 @@ def _http(error: HTTPException) -> VultusError:
 
 def error_response(request: Request, error: Exception) -> Response:
     """An error as the owner of the request's path tells it."""
-    told = translated(error)
+    body = request.scope.get("state", {}).get("body")
+    # What was wrong with the body counts, whatever its reader made of it.
+    told = translated(getattr(body, "error", None) or error)
     if status_of(told) == 500:
         _log.error("unforeseen: %s", type(error).__name__, exc_info=error)
     request.state.error_code = told.code

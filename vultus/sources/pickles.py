@@ -84,7 +84,8 @@ def read_inert_all(data: bytes, path: str, vocabulary: Vocabulary) -> list[Any]:
     Raises:
         DataFileError: As in `read_inert`, or there are more than sixteen.
     """
-    stream, found = io.BytesIO(data), []
+    stream = io.BytesIO(data)
+    found: list[Any] = []
     while not found or stream.tell() < len(data):
         if len(found) == _MOST_VALUES:
             raise DataFileError(f"{path} must hold few pickles, not over {_MOST_VALUES}", path=path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from pathlib import Path
 from typing import Any
@@ -103,11 +104,10 @@ def hdf5() -> Any:
         MissingExtraError: It is not installed.
     """
     try:
-        import h5py
+        return importlib.import_module("h5py")
     except ImportError as error:
         raise MissingExtraError(
             "facenet's HDF5 files are read and written with h5py",
             remedy="pip install 'vultus[facenet]'",
             extra="facenet",
         ) from error
-    return h5py

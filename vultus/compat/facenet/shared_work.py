@@ -46,6 +46,7 @@ class SharedWork:
         self._done: set[str] = set()
         self._read_to = 0
         self._seat: int | None = None
+        self._held: set[int] = set()  # the system would grant a process its own locks again
         self._locks = self._opened(_LOCKS)
         try:
             self._journal = self._opened(_JOURNAL)
@@ -67,8 +68,12 @@ class SharedWork:
         os.close(self._locks)  # lets go of every lock
 
     def claim(self, piece: str) -> bool:
-        """Take a piece for this process; ``False`` while another one has it."""
-        return self._lock(_byte_of(piece))
+        """Take a piece; ``False`` while another process has it, or this one already."""
+        byte = _byte_of(piece)
+        if byte in self._held or not self._lock(byte):
+            return False
+        self._held.add(byte)
+        return True
 
     def wait_for(self, piece: str) -> None:
         """Take a piece as soon as nobody else has it.
@@ -80,7 +85,9 @@ class SharedWork:
 
     def release(self, piece: str) -> None:
         """Let a piece go."""
-        self._unlock(_byte_of(piece))
+        byte = _byte_of(piece)
+        self._held.remove(byte)
+        self._unlock(byte)
 
     def finish(self, name: str) -> None:
         """Tell the others that something is done; call it before `release`."""

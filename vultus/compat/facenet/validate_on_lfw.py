@@ -98,13 +98,14 @@ def validate_on_lfw(
     loaded = load_model(model)
     loaded.announce(talk)
     talk.line("Runnning forward pass on LFW images")  # the original's own spelling
+    every = 10 * options.lfw_batch_size
     vectors = features(
         loaded,
         paths,
         talk,
         flipped=options.use_flipped_images,
-        every=10 * options.lfw_batch_size,
-        tick=lambda _: talk.out("."),
+        every=every,
+        tick=lambda done: talk.out("" if done % every else "."),
     )
     talk.line()
     measured = evaluate_folds(

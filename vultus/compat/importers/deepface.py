@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from vultus.compat.importers.forms import vector_of
+from vultus.compat.importers.forms import Total, vector_of
 from vultus.compat.importers.people import ForeignFace, ForeignPeople, Left, face_of, person_of
-from vultus.errors import DataFileError, InputError
+from vultus.errors import DataFileError, DtypeError, RangeError
 from vultus.types import EmbeddingSpace
 
 __all__ = ["PersonFrom", "is_database", "read_database"]
@@ -31,7 +31,7 @@ _FILES = (
     re.compile(r"representations_(?P<model>.+)"),
 )
 _KEYS = {"identity", "embedding"}
-_MOST_FACES = 1_000_000
+_MOST_FACES = 500_000
 
 
 class _Entry(NamedTuple):
@@ -73,6 +73,7 @@ def read_database(content: Any, path: Path, person_from: PersonFrom = "auto") ->
     faces: list[ForeignFace] = []
     left: list[Left] = []
     space: EmbeddingSpace | None = None
+    total = Total(str(path))
     for entry in entries:
         identity = str(entry.identity)
         vector = vector_of(entry.value)
@@ -88,9 +89,10 @@ def read_database(content: Any, path: Path, person_from: PersonFrom = "auto") ->
                 path=str(path),
             )
         try:
+            total.add(vector)
             person = person_of(_person(identity, root, person_from))
             faces.append(face_of(person, vector, space, identity))
-        except InputError as error:
+        except (RangeError, DtypeError) as error:
             left.append(Left(entry.where, f"{identity[:200]}: {error.message}"))
     return ForeignPeople(
         format="deepface",

@@ -9,16 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vultus.compat.importers.files import unwrapped
-from vultus.compat.importers.forms import Pair, pairs, vector_of
+from vultus.compat.importers.forms import Pair, Total, pairs, vector_of
 from vultus.compat.importers.people import (
     ForeignFace,
     ForeignPeople,
     Left,
     face_of,
+    length_of,
     person_of,
     shown,
 )
-from vultus.errors import InputError
+from vultus.errors import DtypeError, InputError, RangeError
 from vultus.models import Registry, space_of
 from vultus.sources.pickles import Opaque
 from vultus.types import EmbeddingSpace
@@ -26,11 +27,17 @@ from vultus.types import EmbeddingSpace
 __all__ = ["EQUIVALENT_COSINE", "encodings_space", "neighbours", "read_encodings"]
 
 _LENGTH = 128
-# Lengths of raw encodings: see docs/migrating. Unit vectors of 128 numbers are another model's.
+# Lengths of raw vectors: 1.24 to 1.65 over 811 encodings of face_recognition 1.3.0, 1.22 to 1.68
+# over 3,443 of vultus (LFW View 1). Unit vectors of 128 numbers come from another network.
 _NORMS = (1.05, 1.95)
 
-EQUIVALENT_COSINE = 0.9
-"""The cosine that a distance of 0.6 between raw encodings corresponds to."""
+EQUIVALENT_COSINE = 0.913
+"""The cosine that lets as many strangers pass as a distance of 0.6 between raw encodings does.
+
+0.9128 for face_recognition's own encodings of LFW's View 1 test people (655,882 comparisons of
+strangers, FMR 0.0045), 0.9122 for vultus's plain ones of the training people (5,923,194, FMR
+0.0056).
+"""
 
 
 def encodings_space() -> EmbeddingSpace:
@@ -49,10 +56,12 @@ def read_encodings(content: Any, path: str, names: Sequence[Any] | None) -> Fore
     Raises:
         DataFileError: The form is not known; see `pairs`.
     """
+    found = pairs(content, path, names)
     space = encodings_space()
     faces: list[ForeignFace] = []
     left: list[Left] = []
-    for pair in pairs(content, path, names):
+    total = Total(path)
+    for pair in found:
         try:
             person = person_of(pair.name)
             vector = vector_of(pair.value)
@@ -60,8 +69,9 @@ def read_encodings(content: Any, path: str, names: Sequence[Any] | None) -> Fore
             if vector is None or reason:
                 left.append(Left(pair.where, reason, person))
                 continue
+            total.add(vector)
             faces.append(face_of(person, vector, space, pair.where))
-        except InputError as error:
+        except (RangeError, DtypeError) as error:
             left.append(_refused(pair, error))
     return ForeignPeople(
         format="face_recognition",
@@ -109,7 +119,7 @@ def _unlike_an_encoding(vector: NDArray[np.float64] | None) -> str:
         return "it is no encoding: a list of numbers is"
     if len(vector) != _LENGTH:
         return f"an encoding of face_recognition has {_LENGTH} numbers, this has {len(vector)}"
-    norm = float(np.linalg.norm(vector))
+    norm = length_of(vector)
     if not np.isfinite(norm):
         return "an encoding must be finite"
     if not _NORMS[0] <= norm <= _NORMS[1]:

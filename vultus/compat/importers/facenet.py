@@ -6,7 +6,7 @@ from typing import Any
 
 from vultus.compat.importers.files import unwrapped
 from vultus.compat.importers.people import ForeignPeople, Left, person_of, shown
-from vultus.errors import DataFileError, InputError
+from vultus.errors import DataFileError, DtypeError, RangeError
 from vultus.sources.pickles import Opaque
 
 __all__ = ["is_classifier", "read_classifier"]
@@ -51,7 +51,7 @@ def read_classifier(content: Any, path: str) -> ForeignPeople:
     for number, name in enumerate(listed):
         try:
             people.append(person_of(name))
-        except InputError as error:
+        except (RangeError, DtypeError) as error:
             left.append(Left(f"{path}[{number}]", error.message, shown(name)))
     return ForeignPeople(
         format="facenet",

@@ -141,6 +141,12 @@ def _npz(data: bytes, path: str) -> dict[str, NDArray[Any]]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
+            if any(member.filename == "manifest.json" for member in members):
+                raise DataFileError(
+                    f"{path} is an archive of a gallery",
+                    remedy="`vultus gallery import` brings it back",
+                    path=path,
+                )
             # Before anything is unpacked: of a bomb the sizes alone are looked at.
             if len(members) > _MOST_MEMBERS or sum(m.file_size for m in members) > MAX_BYTES:
                 raise DataFileError(

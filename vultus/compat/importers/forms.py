@@ -11,17 +11,20 @@ from numpy.typing import NDArray
 from vultus.compat.importers.files import unwrapped
 from vultus.errors import DataFileError
 
-__all__ = ["Pair", "pairs", "vector_of"]
+__all__ = ["Pair", "Total", "is_bare", "pairs", "vector_of"]
 
 _ENCODINGS = (
     "encodings", "encoding", "known_face_encodings", "known_encodings", "face_encodings",
     "known_faces", "embeddings", "embedding", "vectors", "vector", "descriptors", "descriptor",
+    "arr_0",
 )  # fmt: skip
 _NAMES = (
     "names", "name", "known_face_names", "known_names", "face_names", "labels", "label",
     "ids", "id", "people", "person", "persons",
 )  # fmt: skip
-_MOST_PAIRS = 1_000_000
+_MOST_PAIRS = 500_000  # of 128 numbers: as many as a file of the largest size holds
+_MOST_NUMBERS = 128 * _MOST_PAIRS
+_LONGEST = 8192  # the longest embeddings known, DeepFace's VGG-Face, have 4096 numbers
 
 
 class Pair(NamedTuple):
@@ -38,21 +41,51 @@ class Pair(NamedTuple):
     where: str
 
 
+class Total:
+    """Counts numbers: a small pickle may name one long list a million times.
+
+    Args:
+        path: For the message.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._numbers = 0
+
+    def add(self, vector: NDArray[np.float64]) -> None:
+        """Count a vector.
+
+        Raises:
+            DataFileError: There are too many by now.
+        """
+        self._numbers += len(vector)
+        if self._numbers > _MOST_NUMBERS:
+            raise DataFileError(
+                f"{self._path}: its embeddings add up to more than {_MOST_NUMBERS:,} numbers",
+                remedy="split it",
+                path=self._path,
+            )
+
+
 def vector_of(value: Any) -> NDArray[np.float64] | None:
-    """One vector from an array of numbers, (d,) or (1, d), or a list of them; else ``None``."""
+    """One vector from an array of numbers, (d,) or (1, d), or a list of them; else ``None``.
+
+    Also ``None`` for one of more than 8,192 numbers.
+    """
     value = unwrapped(value)
     if isinstance(value, (list, tuple)):
         if len(value) == 1 and not _is_number(value[0]):  # face_encodings() without its [0]
             inner = unwrapped(value[0])
             return None if isinstance(inner, (list, tuple)) and _nested(inner) else vector_of(inner)
-        if len(value) < 2 or not all(map(_is_number, value)):
+        if not 2 <= len(value) <= _LONGEST or not all(map(_is_number, value)):
             return None
         return np.array(value, np.float64)
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "fiu":
         return None
     if value.ndim == 2 and len(value) == 1:
         value = value[0]
-    return value.astype(np.float64) if value.ndim == 1 and len(value) > 1 else None
+    fits = value.ndim == 1 and 2 <= len(value) <= _LONGEST
+    return value.astype(np.float64) if fits else None
 
 
 def pairs(content: Any, path: str, names: Sequence[Any] | None) -> list[Pair]:
@@ -88,15 +121,24 @@ def pairs(content: Any, path: str, names: Sequence[Any] | None) -> list[Pair]:
     return found
 
 
+def is_bare(content: Any) -> bool:
+    """Whether there are encodings, and no place where names could be."""
+    content = unwrapped(content)
+    if isinstance(content, dict):
+        keys = {key.lower() for key in content if isinstance(key, str)}
+        return bool(keys & set(_ENCODINGS)) and not keys & set(_NAMES)
+    if isinstance(content, (list, tuple)):
+        return bool(content) and all(vector_of(item) is not None for item in content)
+    return isinstance(content, np.ndarray)
+
+
 def _of_mapping(content: dict[Any, Any], path: str) -> list[Pair] | None:
-    keys = {key.lower(): key for key in content if isinstance(key, str)}
-    encodings = next((keys[key] for key in _ENCODINGS if key in keys), None)
-    names = next((keys[key] for key in _NAMES if key in keys), None)
-    if encodings is not None and names is not None:
-        return _zipped(_listed(content[names]), _bare(content[encodings]), path)
-    if encodings is not None and vector_of(content[encodings]) is None:
-        return None  # encodings without names
-    return list(_bounded(_each_of_mapping(content, path), path))
+    encodings, names = _held(content, _ENCODINGS), _held(content, _NAMES)
+    if encodings is None:
+        return list(_bounded(_each_of_mapping(content, path), path))
+    if names is None:
+        return None
+    return _zipped(_listed(names), _bare(encodings), path)
 
 
 def _each_of_mapping(content: dict[Any, Any], path: str) -> Iterator[Pair]:
@@ -163,9 +205,8 @@ def _zipped(names: Sequence[Any], values: Sequence[Any], path: str) -> list[Pair
 def _bare(content: Any) -> Sequence[Any]:
     """Encodings one by one: rows of a matrix, items of a list, the one vector there is."""
     content = unwrapped(content)
-    if isinstance(content, dict):  # an archive of one array
-        content = next(iter(content.values())) if len(content) == 1 else content
-        content = _encoding_in(content) if isinstance(content, dict) else unwrapped(content)
+    if isinstance(content, dict):
+        content = _encoding_in(content)
     if isinstance(content, np.ndarray) and content.ndim == 1 and content.dtype.kind == "f":
         return [content]
     if isinstance(content, (list, tuple)) and content and all(map(_is_number, content)):
@@ -191,11 +232,17 @@ def _are_names(values: Sequence[Any]) -> bool:
 
 
 def _encoding_in(item: dict[Any, Any]) -> Any:
-    return unwrapped(next((item[key] for key in _ENCODINGS if key in item), None))
+    return unwrapped(_held(item, _ENCODINGS))
 
 
 def _named_in(item: dict[Any, Any]) -> Any:
-    return next((item[key] for key in _NAMES if key in item), None)
+    return _held(item, _NAMES)
+
+
+def _held(item: dict[Any, Any], keys: Sequence[str]) -> Any:
+    """What a mapping holds under the first of some keys, whatever their case."""
+    own = {key.lower(): key for key in item if isinstance(key, str)}
+    return next((item[own[key]] for key in keys if key in own), None)
 
 
 def _is_number(value: Any) -> bool:

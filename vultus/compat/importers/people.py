@@ -13,7 +13,7 @@ from vultus.gallery import NewSample
 from vultus.gallery.base import clean_name
 from vultus.types import Embedding, EmbeddingSpace
 
-__all__ = ["ForeignFace", "ForeignPeople", "Left", "face_of", "person_of", "shown"]
+__all__ = ["ForeignFace", "ForeignPeople", "Left", "face_of", "length_of", "person_of", "shown"]
 
 _SHOWN = 80
 
@@ -92,12 +92,18 @@ def face_of(
         RangeError: The vector is zero, NaN or infinite.
         ShapeError: It is not of the space's dimension.
     """
-    norm = float(np.linalg.norm(vector))
+    norm = length_of(vector)
     if not (np.isfinite(norm) and norm > 0):
         raise RangeError("an embedding must be finite and of some length")
     digest = hashlib.sha256(vector.astype("<f8").tobytes()).hexdigest()
     embedding = Embedding((vector / norm).astype(np.float32), space, norm)
     return ForeignFace(person, embedding, source, digest)
+
+
+def length_of(vector: NDArray[np.float64]) -> float:
+    """A vector's Euclidean length; infinite or NaN where a number is, or they are too large."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return float(np.linalg.norm(vector))
 
 
 def person_of(value: object) -> str:

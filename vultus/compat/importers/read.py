@@ -9,6 +9,7 @@ from vultus.compat.importers.deepface import PersonFrom, is_database, read_datab
 from vultus.compat.importers.face_recognition import neighbours, read_encodings
 from vultus.compat.importers.facenet import is_classifier, read_classifier
 from vultus.compat.importers.files import contents, names_in, read_bytes
+from vultus.compat.importers.forms import is_bare
 from vultus.compat.importers.people import ForeignPeople
 from vultus.errors import DataFileError, RangeError
 from vultus.sources.pickles import MODEL_AND_NAMES
@@ -22,6 +23,7 @@ FORMATS: tuple[str, ...] = get_args(Format)
 PERSON_FROM: tuple[str, ...] = get_args(PersonFrom)
 
 _BESIDE = ("names", "labels", "known_face_names", "known_names", "face_names", "{stem}_names")
+_OF_MODELS = ("sklearn.", "copyreg._reconstructor", "copy_reg._reconstructor")
 _SUFFIXES = (".txt", ".json", ".npy", ".pkl", ".pickle", ".csv")
 
 
@@ -55,12 +57,13 @@ def read_people(
             raise RangeError(f"{option} must be one of {', '.join(known)}, got {given!r}")
     data = read_bytes(path)
     content = _content(data, path, kind)
-    content = neighbours(content) or content if kind != "facenet" else content
+    if kind != "facenet":
+        content = neighbours(content) or content
     if kind == "facenet" or (kind == "auto" and is_classifier(content)):
         return read_classifier(content, str(path))
     if kind == "deepface" or (kind == "auto" and is_database(path, content)):
         return read_database(content, path, person_from)
-    beside = names or (_beside(path) if _is_bare(content) else None)
+    beside = names or (_beside(path) if is_bare(content) else None)
     return read_encodings(content, str(path), None if beside is None else names_in(beside))
 
 
@@ -71,24 +74,9 @@ def _content(data: bytes, path: Path, kind: Format) -> Any:
     try:
         return contents(data, str(path))
     except DataFileError as error:
-        if kind == "deepface" or not str(error.fields.get("refused", "")).startswith("sklearn."):
+        if kind == "deepface" or not str(error.fields.get("refused")).startswith(_OF_MODELS):
             raise
     return contents(data, str(path), MODEL_AND_NAMES)
-
-
-def _is_bare(content: Any) -> bool:
-    """Whether there are encodings and no place where names could be."""
-    import numpy as np
-
-    from vultus.compat.importers.files import unwrapped
-    from vultus.compat.importers.forms import vector_of
-
-    content = unwrapped(content)
-    if isinstance(content, dict):
-        return len(content) == 1 and isinstance(next(iter(content.values())), np.ndarray)
-    if isinstance(content, (list, tuple)):
-        return bool(content) and all(vector_of(item) is not None for item in content)
-    return isinstance(content, np.ndarray)
 
 
 def _beside(path: Path) -> Path | None:

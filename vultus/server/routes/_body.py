@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from vultus.server.errors import MediaTypeError, RequestError
 
-__all__ = ["Pictures", "Received", "Upload", "accepting", "described", "validated"]
+__all__ = ["ONE", "Pictures", "Received", "Upload", "accepting", "described", "validated"]
 
 M = TypeVar("M", bound=BaseModel)
 Fields: TypeAlias = dict[str, Any]
@@ -116,11 +116,11 @@ def validated(model: type[M], fields: object) -> M:
         return model.model_validate(fields)
     except ValidationError as error:
         problems = [
-            {"field": ".".join(map(str, part["loc"])), "message": _clean(part["msg"])}
+            {"where": ".".join(map(str, part["loc"])), "what": _clean(part["msg"])}
             for part in error.errors(include_url=False, include_input=False, include_context=False)
         ][:_SHOWN_PROBLEMS]
-        told = "; ".join(f"{one['field'] or 'the body'}: {one['message']}" for one in problems)
-        raise RequestError(told, remedy="see /v1/openapi.json", problems=problems) from None
+        told = "; ".join(f"{one['where'] or 'the body'}: {one['what']}" for one in problems)
+        raise RequestError(told, remedy="see the API's documentation", fields=problems) from None
 
 
 def _clean(message: str) -> str:
@@ -130,9 +130,7 @@ def _clean(message: str) -> str:
 # -- JSON -----------------------------------------------------------------------------------------
 
 
-async def _from_json(
-    request: Request, model: type[M], pictures: Pictures | None
-) -> Received[M]:
+async def _from_json(request: Request, model: type[M], pictures: Pictures | None) -> Received[M]:
     body = await request.body()
     if len(body) > _LARGE_BYTES:
         fields = await run_in_threadpool(_parsed, body)
@@ -234,7 +232,9 @@ def _check_count(count: int, pictures: Pictures, name: str) -> None:
 
 
 def described(
-    model: type[BaseModel], pictures: Pictures | None = None, example: Mapping[str, Any] | None = None
+    model: type[BaseModel],
+    pictures: Pictures | None = None,
+    example: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A route's ``openapi_extra``: both forms of its body, from the model."""
     schema = model.model_json_schema(mode="validation")
@@ -247,17 +247,25 @@ def described(
         "contentEncoding": "base64",
         "description": "A picture in base64; a data URI will do as well.",
     }
-    part = {"type": "string", "contentMediaType": "application/octet-stream", "format": "binary"}
-    many = {"type": "array", "minItems": pictures.least, "maxItems": pictures.most}
+    part = {
+        "type": "string",
+        "contentMediaType": "application/octet-stream",
+        "format": "binary",
+        "description": "A picture: JPEG, PNG, WebP, BMP, TIFF, GIF.",
+    }
+    many = {
+        "type": "array",
+        "minItems": pictures.least,
+        "maxItems": pictures.most,
+        "description": "The pictures, in order.",
+    }
     one = pictures.most == 1
     in_json = encoded if one else {**many, "items": encoded}
     in_form = part if one else {**many, "items": part}
     shown = "/9j/4AAQSkZJRg…" if one else ["/9j/4AAQSkZJRg…"] * max(pictures.least, 1)
     must = pictures.least > 0
     content = {
-        _JSON: _media(
-            _with(schema, pictures.key, in_json, must), {pictures.key: shown, **example}
-        ),
+        _JSON: _media(_with(schema, pictures.key, in_json, must), {pictures.key: shown, **example}),
         _MULTIPART: {"schema": _with(schema, "file", in_form, must)},
     }
     return {"requestBody": _content(must, content)}

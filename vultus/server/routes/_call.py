@@ -1,7 +1,9 @@
 """One authorised request: the service, whose gallery it is about, and under whose name."""
 
 # Annotations are evaluated here: `_calling` needs its argument in one.
+import threading
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
@@ -15,9 +17,13 @@ from vultus.server.schemas.gallery import StoredFace
 from vultus.server.service import CurrentService, Service
 from vultus.server.store import Scope
 
-__all__ = ["AdminCall", "Call", "DeleteCall", "EnrolCall", "ReadCall"]
+__all__ = ["AdminCall", "Call", "DeleteCall", "EnrolCall", "ReadCall", "unknown_face"]
 
 T = TypeVar("T")
+
+# Of two clients of this process that change the same thing if it still is what they saw, one must
+# come after the other.
+_TURN = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +53,11 @@ class Call:
     async def records(self, job: Callable[[Gallery], T]) -> T:
         """Do something short with the gallery, on a thread, under the principal's name."""
 
+        headers = self.request.headers
+        conditional = "if-match" in headers or "if-none-match" in headers
+
         def signed() -> T:
-            with acting_as(self.principal.actor):
+            with acting_as(self.principal.actor), _TURN if conditional else nullcontext():
                 return job(self.gallery())
 
         return await self.service.db(signed)
@@ -82,9 +91,13 @@ class Call:
         except UnknownSampleError:
             raise unknown_face(face) from None
 
+    def stored_one(self, sample: Sample) -> StoredFace:
+        """A sample as it is told."""
+        return StoredFace.of(sample, self.face_id(sample.number))
+
     def stored(self, samples: Iterable[Sample]) -> list[StoredFace]:
         """Samples as they are told."""
-        return [StoredFace.of(sample, self.face_id(sample.number)) for sample in samples]
+        return [self.stored_one(sample) for sample in samples]
 
 
 def unknown_face(face: str) -> UnknownSampleError:

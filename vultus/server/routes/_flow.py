@@ -205,7 +205,15 @@ class Flow:
             sample=best.sample,
         )
 
-    def sample(self, person: str, picture: Upload, *, largest: bool, group: str | None) -> NewSample:
+    def sample(
+        self,
+        person: str,
+        picture: Upload,
+        *,
+        largest: bool,
+        group: str | None,
+        label: str | None = None,
+    ) -> NewSample:
         """A picture made ready for a gallery.
 
         Besides this flow's gate the server's own holds, and its crop is kept where it keeps crops.
@@ -216,9 +224,9 @@ class Flow:
             RefusedFaceError: A gate does not let it through.
             RangeError: Nobody can have this name.
         """
-        face = self.one(picture, largest=largest)
+        face = self.one(picture, largest=largest, label=label)
         quality, _ = self.admit(face)
-        made = self._base.sample(person, face, group=group)
+        made = replace(self._base.sample(person, face, group=group), source=picture.name)
         if quality is None or made.quality is not None:
             return made
         return replace(made, quality=quality)

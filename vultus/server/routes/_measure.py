@@ -28,19 +28,18 @@ from vultus.server.schemas.seen import (
 )
 from vultus.types import DenseLandmarks, Face, LandmarkScheme, Quality
 
-__all__ = ["measured", "warm_up"]
+__all__ = ["measured"]
 
 _OFF = "off"
 _SCHEMES: dict[str, LandmarkScheme] = {"68": "ibug-68", "72": "vultus-72", "468": "mesh-468"}
 
 
-def measured(faces: Sequence[Face], options: DetectOptions, gate: str) -> list[SeenFace]:
+def measured(faces: Sequence[Face], options: DetectOptions) -> list[SeenFace]:
     """Faces with what was asked of them; one mesh of each face serves all of it.
 
     Args:
         faces: Of one picture.
         options: What is wanted.
-        gate: Name of the gate; ``off`` asks nothing.
 
     Raises:
         DegenerateLandmarksError: The landmarks of a face coincide.
@@ -48,7 +47,7 @@ def measured(faces: Sequence[Face], options: DetectOptions, gate: str) -> list[S
     if not faces:
         return []
     scheme = _SCHEMES.get(options.landmarks)
-    gated = gate != _OFF
+    gated = options.gate != _OFF
     told: list[dict[str, Any]] = [{} for _ in faces]
     if scheme is not None or options.pose or gated:
         meshes: Sequence[DenseLandmarks | None] = _mesh().locate(faces)
@@ -66,17 +65,11 @@ def measured(faces: Sequence[Face], options: DetectOptions, gate: str) -> list[S
             replace(quality, pose=pose)
             for quality, pose in zip(QualityAssessor().assess(faces), poses, strict=True)
         ]
-        _tell_quality(told, qualities, gate)
+        _tell_quality(told, qualities, options.gate)
     if options.attributes and (reader := _reader()) is not None:
         for one, found in zip(told, reader.read(faces), strict=True):
             one["attributes"] = AttributesOut.of(found)
     return [SeenFace.of(face, **one) for face, one in zip(faces, told, strict=True)]
-
-
-def warm_up() -> None:
-    """Load what measuring takes, so that no request waits for it."""
-    _mesh()
-    _solver()
 
 
 def _tell_quality(told: list[dict[str, Any]], qualities: list[Quality], gate: str) -> None:

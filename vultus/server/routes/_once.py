@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 from fastapi import Header, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from vultus.server.errors import RequestError
 from vultus.server.routes._call import Call
-from vultus.server.routes._reply import ChangedError, refused, tag_of_body
+from vultus.server.routes._reply import ChangedError, refused, reply, tag_of
+from vultus.server.store.idempotency import Kept
 
 __all__ = ["Answer", "IdempotencyKey", "IfMatch", "once"]
 
-Answer: TypeAlias = tuple[int, BaseModel | None]
+Answer: TypeAlias = tuple[int, BaseModel]
 """Status and body of a write."""
 
-_MAX_KEY = 255
+_MAX_KEY = 200
 _JSON = "application/json"
+_KEPT = ("etag", "location")
+_MADE = (201, 202)
 
 IdempotencyKey = Annotated[
     str | None,
@@ -47,6 +49,7 @@ async def once(
     *,
     digest: str = "",
     tagged: bool = False,
+    at: Callable[[Any], str] | None = None,
 ) -> Response:
     """Answer a write, or repeat the answer that its idempotency key brought before.
 
@@ -55,50 +58,44 @@ async def once(
         write: Makes the change and says how it is answered.
         digest: Of the request's body.
         tagged: Whether the answer is a single thing with an ETag.
+        at: The address of what was made, for the header ``Location``.
 
     Raises:
         IdempotencyError: The key was used for another request, or its request is still running.
     """
     key = call.request.headers.get("idempotency-key")
     if key is None:
-        return await _written(write, tagged)
-    if not (key and len(key) <= _MAX_KEY and key.isascii() and key.isprintable()):
-        raise RequestError(
-            f"Idempotency-Key must have 1 to {_MAX_KEY} printable ASCII characters",
-            field="Idempotency-Key",
-        )
+        return await _written(write, tagged, at)
     kept, app_id = call.service.idempotency, call.principal.app_id
     request = _fingerprint(call.request, digest)
     before = await call.service.db(lambda: kept.begin(app_id, key, request))
     if before is not None:
-        return _answer(before.status, before.body, tagged, replayed=True)
+        headers = {**before.headers, "Idempotency-Replayed": "true"}
+        return Response(before.body, before.status, headers, before.media_type)
     answer: Response | None = None
     try:
-        answer = await _written(write, tagged)
+        answer = await _written(write, tagged, at)
     finally:
         if answer is None or answer.status_code >= 300:
             await call.service.db(lambda: kept.forget(app_id, key))
     if answer.status_code < 300:
-        status, body = answer.status_code, bytes(answer.body)
-        await call.service.db(lambda: kept.finish(app_id, key, status, _JSON, body))
+        told = {name: answer.headers[name] for name in _KEPT if name in answer.headers}
+        record = Kept(answer.status_code, _JSON, bytes(answer.body), told)
+        await call.service.db(lambda: kept.keep(app_id, key, record))
     return answer
 
 
-async def _written(write: Callable[[], Awaitable[Answer]], tagged: bool) -> Response:
+async def _written(
+    write: Callable[[], Awaitable[Answer]], tagged: bool, at: Callable[[Any], str] | None
+) -> Response:
     try:
         status, model = await write()
     except ChangedError as error:
         return refused(error)
-    return _answer(status, b"" if model is None else model.model_dump_json().encode(), tagged)
-
-
-def _answer(status: int, body: bytes, tagged: bool, *, replayed: bool = False) -> Response:
-    headers = {"Idempotency-Replayed": "true"} if replayed else {}
-    if not body:
-        return Response(status_code=status, headers=headers)
-    if tagged:
-        headers["ETag"] = tag_of_body(body)
-    return Response(body, status, headers=headers, media_type=_JSON)
+    headers = {"ETag": tag_of(model)} if tagged else {}
+    if at is not None and status in _MADE:
+        headers["Location"] = at(model)
+    return reply(model, status, headers)
 
 
 def _fingerprint(request: Request, digest: str) -> str:

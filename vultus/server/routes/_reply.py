@@ -24,7 +24,6 @@ __all__ = [
     "refused",
     "reply",
     "tag_of",
-    "tag_of_body",
 ]
 
 _JSON = "application/json"
@@ -49,12 +48,8 @@ def reply(
 
 def tag_of(model: BaseModel) -> str:
     """A strong entity tag (RFC 9110, section 8.8.3): a digest of what is told."""
-    return tag_of_body(model.model_dump_json().encode())
-
-
-def tag_of_body(body: bytes) -> str:
-    """The tag of a model that has become JSON."""
-    return f'"{hashlib.sha256(body).hexdigest()[:_TAG_DIGITS]}"'
+    digest = hashlib.sha256(model.model_dump_json().encode()).hexdigest()
+    return f'"{digest[:_TAG_DIGITS]}"'
 
 
 def conditional(request: Request, model: BaseModel) -> Response:

@@ -48,5 +48,4 @@ def detected(service: Service, picture: Upload, options: DetectOptions) -> Detec
         ImageError: The picture cannot be read.
     """
     seen = Flow(service, any_turn=options.any_turn).see(picture, options.max_faces)
-    gate = options.gate or "off"
-    return DetectReply(image=size_of(seen.frame), faces=measured(seen.faces, options, gate))
+    return DetectReply(image=size_of(seen.frame), faces=measured(seen.faces, options))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
@@ -72,7 +73,13 @@ async def create_group(
     def make(gallery: Gallery) -> Answer:
         return 201, GroupOut.of(gallery.add_group(asked.options.id, asked.options.note))
 
-    return await once(call, lambda: call.records(make), digest=asked.digest, tagged=True)
+    return await once(
+        call,
+        lambda: call.records(make),
+        digest=asked.digest,
+        tagged=True,
+        at=lambda group: f"/v1/groups/{quote(group.id, safe='')}",
+    )
 
 
 @router.get(

@@ -60,7 +60,11 @@ def identified(call: Call, picture: Upload, options: IdentifyOptions) -> Identif
     )
     seen = flow.see(picture, 1 if options.faces == "largest" else options.max_faces)
     found = flow.identify(
-        gallery, seen.faces, k=options.k, groups=options.groups, once=options.once
+        gallery,
+        seen.faces,
+        k=max(options.k, 2),  # the margin takes a second one
+        groups=options.groups,
+        once=options.once,
     )
     return IdentifyReply(
         image=size_of(seen.frame), faces=[_told(call, one, options) for one in found]
@@ -78,7 +82,7 @@ def _told(call: Call, found: Identification, options: IdentifyOptions) -> Identi
         person=found.person,
         name=found.name,
         decision=decision,
-        matches=matches_told(call, found.matches, options.min_similarity),
+        matches=matches_told(call, found.matches[: options.k], options.min_similarity),
         quality=None if found.quality is None else QualityOut.of(found.quality),
         gate=None if found.gate is None else GateOut.of(found.gate),
     )

@@ -22,11 +22,12 @@ async def live() -> dict[str, str]:
 
 
 @router.get("/health/ready")
-async def ready(service: CurrentService) -> Response:
+async def ready(request: Request, service: CurrentService) -> Response:
     """Whether the model is warm and the databases can be reached."""
     reason = await service.db(service.not_ready)
     if reason is None:
         return JSONResponse({"status": "ready"})
+    request.state.error_code = reason
     return JSONResponse(
         {"status": "not ready", "reason": reason}, 503, headers={"Retry-After": "1"}
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
@@ -11,7 +12,7 @@ from starlette.responses import Response
 from vultus.errors import PersonExistsError, RangeError
 from vultus.gallery import Gallery
 from vultus.server.routes._body import Received, accepting, described
-from vultus.server.routes._call import Call, DeleteCall, EnrolCall, ReadCall
+from vultus.server.routes._call import Call, DeleteCall, EnrolCall, ReadCall, unknown_face
 from vultus.server.routes._once import Answer, IdempotencyKey, IfMatch, once
 from vultus.server.routes._pages import Cursor, Limit, after_text, page_of
 from vultus.server.routes._reply import check_match, conditional, errors, reply
@@ -84,7 +85,7 @@ async def create_person(
     async def write() -> Answer:
         return 201, await call.records(make)
 
-    return await once(call, write, digest=asked.digest, tagged=True)
+    return await once(call, write, digest=asked.digest, tagged=True, at=_address)
 
 
 @router.get(
@@ -131,7 +132,9 @@ async def put_person(
         made = gallery.put_person(person, name=change.name, consent=change.consent)
         return 200 if known else 201, PersonOut.of(made)
 
-    return await once(call, lambda: call.records(put), digest=asked.digest, tagged=True)
+    return await once(
+        call, lambda: call.records(put), digest=asked.digest, tagged=True, at=_address
+    )
 
 
 @router.patch(
@@ -254,10 +257,17 @@ async def split_person(
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
     """The new person is in the same groups."""
+
+    def split(gallery: Gallery) -> Answer:
+        return _split(call, gallery, person, asked.options)
+
     return await once(
-        call, lambda: call.records(lambda g: _split(call, g, person, asked.options)),
-        digest=asked.digest, tagged=True,
-    )  # fmt: skip
+        call, lambda: call.records(split), digest=asked.digest, tagged=True, at=_address
+    )
+
+
+def _address(person: PersonOut) -> str:
+    return f"/v1/people/{quote(person.id, safe='')}"
 
 
 def _split(call: Call, gallery: Gallery, person: str, asked: SplitRequest) -> Answer:
@@ -265,6 +275,6 @@ def _split(call: Call, gallery: Gallery, person: str, asked: SplitRequest) -> An
     samples = [call.sample(gallery, face) for face in asked.faces]
     for face, sample in zip(asked.faces, samples, strict=True):
         if sample.person != owner.id:
-            raise call.unknown_face(face)
+            raise unknown_face(face)
     numbers = [sample.number for sample in samples]
     return 201, PersonOut.of(gallery.split(owner.id, numbers, asked.id))

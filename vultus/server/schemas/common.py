@@ -22,7 +22,7 @@ Id = Annotated[
     Field(
         min_length=1,
         max_length=256,
-        description="At most 256 bytes of UTF-8, no control characters; trimmed and composed (NFC).",
+        description="At most 256 bytes of UTF-8, no control characters; trimmed, composed (NFC).",
         examples=["ada"],
     ),
 ]

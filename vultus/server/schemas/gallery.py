@@ -19,8 +19,8 @@ __all__ = [
     "GroupOut",
     "MembershipChange",
     "MembershipOut",
-    "MergeRequest",
     "MergeReply",
+    "MergeRequest",
     "MoveRequest",
     "NewGroup",
     "NewPerson",
@@ -143,9 +143,7 @@ class GroupOut(Model):
     @classmethod
     def of(cls, group: Group) -> GroupOut:
         """A group of a gallery."""
-        return cls(
-            id=group.name, note=group.note, people=group.people, created_at=group.created_at
-        )
+        return cls(id=group.name, note=group.note, people=group.people, created_at=group.created_at)
 
 
 class NewGroup(Model):

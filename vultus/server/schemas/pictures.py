@@ -11,20 +11,23 @@ from vultus.server.schemas.gallery import StoredFace
 from vultus.server.schemas.seen import DecisionOut, ImageSize, MatchOut, SeenFace
 
 __all__ = [
+    "MAX_BATCH",
     "BatchItem",
-    "BatchReply",
     "CompareOptions",
     "CompareReply",
+    "DetectBatchReply",
+    "DetectItem",
     "DetectOptions",
     "DetectReply",
     "FaceSearchOptions",
     "FaceSearchReply",
     "IdentifiedFace",
+    "IdentifyBatchReply",
+    "IdentifyItem",
     "IdentifyOptions",
     "IdentifyReply",
     "ItemError",
     "Landmarks",
-    "MAX_BATCH",
     "VerifyOptions",
     "VerifyReply",
 ]
@@ -110,7 +113,11 @@ class DetectOptions(Model):
         " where none is installed.",
     )
     any_turn: AnyTurn = False
-    gate: Gate = None
+    gate: Literal["off", "low", "normal", "high"] = Field(
+        default="off",
+        description="Tell what this gate says of each face, see docs/quality.md; nothing is"
+        " refused here.",
+    )
 
 
 class DetectReply(Model):
@@ -196,9 +203,7 @@ class IdentifiedFace(SeenFace):
         description="The best match held against the threshold; null: nobody to compare with, or"
         " refused by the gate."
     )
-    matches: list[MatchOut] = Field(
-        description="The nearest people, best first, accepted or not."
-    )
+    matches: list[MatchOut] = Field(description="The nearest people, best first, accepted or not.")
 
 
 class IdentifyReply(Model):

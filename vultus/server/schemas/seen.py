@@ -77,9 +77,7 @@ class PoseOut(Model):
 
     yaw: float = Field(description="-90 (to the viewer's left) to 90 (right).", examples=[-3.1])
     pitch: float = Field(description="-90 (up) to 90 (down).", examples=[4.2])
-    roll: float = Field(
-        description="-180 to 180, positive leaning clockwise.", examples=[1.7]
-    )
+    roll: float = Field(description="-180 to 180, positive leaning clockwise.", examples=[1.7])
     method: str = Field(description="What measured it.", examples=["mesh"])
 
     @classmethod
@@ -287,7 +285,6 @@ class MatchOut(Model):
     def of(cls, match: Match, face: str) -> MatchOut:
         """A match with the id of its face."""
         return cls(person=match.person, name=match.name, similarity=match.similarity, face=face)
-
 
 
 def _reading(reading: Reading | None) -> ReadingOut | None:

@@ -134,6 +134,15 @@ class FaceTokens:
         with self._store.writing() as connection:
             _put(connection, rows)
 
+    def enrolled_if_unknown(self, tenant: str, token: str, number: int) -> None:
+        """Note which sample a token stands for, where nobody did: another interface enrolled it."""
+        where = (face_token.c.tenant == tenant, face_token.c.token == token)
+        query = select(face_token.c.number).where(*where, face_token.c.number == number)
+        with self._store.reading() as connection:
+            if connection.execute(query).first() is not None:
+                return
+        self.enrolled(tenant, token, [number], {})
+
     def find(self, tenant: str, token: str, now_s: float | None = None) -> FoundFace | None:
         """What is known of a token; ``None`` when nothing is, or its time is over."""
         now = time.time() if now_s is None else now_s

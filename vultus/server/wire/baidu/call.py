@@ -121,6 +121,7 @@ class Call:
         tools: Of the process.
         fields: Parameters.
         items: Of a body that is an array.
+        fetched: Pictures by their address, where the server may fetch them.
     """
 
     service: Service
@@ -128,6 +129,7 @@ class Call:
     tools: Tools
     fields: Fields
     items: list[object] | None = None
+    fetched: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def dialect(self) -> Dialect:
@@ -156,11 +158,22 @@ class Call:
         Raises:
             ImageError: It cannot be read, or exceeds the interface's limits.
         """
-        limits: PictureLimits = V2_LIMITS if self.dialect == "v2" else V3_LIMITS
-        data = decode_text(text, max_characters or limits.max_characters)
+        return self.decoded(decode_text(text, max_characters or self._limits.max_characters))
+
+    def decoded(self, data: bytes) -> Picture:
+        """A picture from its bytes.
+
+        Raises:
+            ImageError: It cannot be read, or exceeds the interface's limits.
+        """
+        limits = self._limits
         with self.service.metrics.timed("decode"):
             frame = decode_picture(data, limits, self.service.settings.max_pixels)
         return Picture(frame, hashlib.sha256(data).digest())
+
+    @property
+    def _limits(self) -> PictureLimits:
+        return V2_LIMITS if self.dialect == "v2" else V3_LIMITS
 
     def faces(self, picture: Picture, order: Order = "largest") -> list[Face]:
         """The faces of a picture, at least one.
@@ -215,9 +228,9 @@ class Call:
     def hold(self, faces: Sequence[Shown]) -> None:
         """Keep faces of pictures, so that their tokens stand for them for a while."""
         held = [
-            HeldFace(s.token, s.embedding.space.id, s.embedding.vector, s.embedding.raw_norm, s.about)
+            HeldFace(s.token, e.space.id, e.vector, e.raw_norm, s.about)
             for s in faces
-            if s.embedding is not None and s.face is not None
+            if (e := s.embedding) is not None and s.face is not None
         ]
         if held:
             self.tools.faces.hold(self.principal.tenant, held)

@@ -153,18 +153,17 @@ class Library:
             DuplicateSampleError: The user has this face in one of the groups.
         """
         items = [replace(sample, group=group, source_digest=digest_of(token)) for group in groups]
-        if replacing:
-            numbers = self._replace(sample.person, items)
-        else:
-            numbers = self.gallery.add_many(items)
+        change = self._replace if replacing else self.gallery.add_many
+        numbers = change(items)
         if info is not None:
             for group in groups:
                 self.gallery.set_info(sample.person, group, info)
         self._faces.enrolled(self._tenant, token, numbers, about or {})
 
-    def _replace(self, user: str, items: Sequence[NewSample]) -> list[int]:
+    def _replace(self, items: Iterable[NewSample]) -> list[int]:
         numbers: list[int] = []
         for item in items:
+            user = item.person
             assert item.group is not None  # noqa: S101 - set by the only caller
             old = self.faces(user, item.group) if self.membership(user, item.group) else []
             own = [face for face in old if face.sample.group == item.group]
@@ -253,5 +252,3 @@ class Library:
     def _forget(self, gone: Sequence[UserFace]) -> None:
         tokens = {face.token for face in gone}
         self._faces.forget(self._tenant, tokens, [face.sample.number for face in gone])
-
-

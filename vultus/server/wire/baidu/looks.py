@@ -129,9 +129,7 @@ class Looker:
     def _reader(self) -> AttributeReader | None:
         options = SessionOptions(threads=1)
         try:
-            return AttributeReader.from_card(
-                Registry().get(DEFAULT_MODEL), self._store, options
-            )
+            return AttributeReader.from_card(Registry().get(DEFAULT_MODEL), self._store, options)
         except ModelError:  # not installed: fields it would fill stay absent
             return None
 

@@ -57,8 +57,6 @@ def decode_text(text: str, max_characters: int) -> bytes:
             f"base64 of a picture must have at most {max_characters} characters, got {len(plain)}"
         )
     data = _decoded(plain.replace(" ", "+"))
-    if data is None and " " in plain:  # wrapped with blanks, then
-        data = _decoded(plain.replace(" ", ""))
     if data is None:
         raise ImageFormatError("a picture must be base64", remedy="", reason="base64")
     if not data:

@@ -44,7 +44,7 @@ class Signed:
     def time_s(self) -> float | None:
         """The timestamp in seconds since 1970; ``None`` where it is none."""
         try:
-            parsed = datetime.strptime(self.timestamp, "%Y-%m-%dT%H:%M:%SZ")  # noqa: DTZ007
+            parsed = datetime.strptime(self.timestamp, "%Y-%m-%dT%H:%M:%SZ")
         except ValueError:
             return None
         return parsed.replace(tzinfo=UTC).timestamp()

@@ -285,7 +285,7 @@ async def verify(call: Call) -> Reply:
 async def recognize_embeddings(call: Call) -> Reply:
     """Embeddings and the examples most like each."""
     count = read_count(call.request.query_params)
-    given = (await _object(call)).get("embeddings")
+    given: Any = (await _object(call)).get("embeddings")
     answers = call.answers
 
     def job() -> Reply:
@@ -299,7 +299,7 @@ async def recognize_embeddings(call: Call) -> Reply:
 async def verify_embeddings_example(call: Call) -> Reply:
     """Embeddings against a stored example."""
     image_id = _image_id(call)
-    given = (await _object(call)).get("embeddings")
+    given: Any = (await _object(call)).get("embeddings")
     answers = call.answers
 
     def job() -> Reply:
@@ -313,7 +313,8 @@ async def verify_embeddings_example(call: Call) -> Reply:
 async def verify_embeddings(call: Call) -> Reply:
     """Embeddings against another one."""
     body = await _object(call)
-    source, targets = body.get("source"), body.get("targets")
+    source: Any = body.get("source")
+    targets: Any = body.get("targets")
     answers = call.answers
 
     def job() -> Reply:
@@ -384,5 +385,6 @@ async def _object(call: Call) -> dict[str, Any]:
 async def nothing(request: Request) -> Response:
     """What is not there: a path, or a method of a path that is."""
     known = any(route.matches(request.scope)[0] is Match.PARTIAL for route in router.routes)
-    message = f"Request method '{request.method}' not supported" if known else "No such path"
-    raise CompreFaceError(404, 0, message)
+    if known:
+        raise CompreFaceError(404, 0, f"Request method '{request.method}' not supported")
+    raise CompreFaceError(404, 0, "there is nothing at this address")

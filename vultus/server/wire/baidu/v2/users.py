@@ -34,7 +34,7 @@ def user_add(call: Call) -> dict[str, Any]:
 def user_update(call: Call) -> dict[str, Any]:
     """Put the face of a picture in place of a user's faces in a group."""
     user, groups = call.fields.user("uid"), call.fields.groups()
-    action = call.fields.choice("action_type", "", ("", "replace"))
+    action = call.fields.choice("action_type", "", ("", "replace", "append", "update"))
     if action != "replace" and not all(call.library.membership(user, g) for g in groups):
         raise v2(216612)
     return _enrol(call, user, groups, replacing=True)
@@ -42,12 +42,12 @@ def user_update(call: Call) -> dict[str, Any]:
 
 def _enrol(call: Call, user: str, groups: list[str], *, replacing: bool) -> dict[str, Any]:
     info = call.fields.info()
+    if not replacing:
+        info = info or None  # a further face without a note leaves the note
     picture = one_picture(call, _ADD_MAX_CHARACTERS)
     (shown,) = [call.shown(picture, face) for face in call.faces(picture)[:1]]
     sample = call.sample(user, shown)
-    call.library.add(
-        sample, shown.token, groups, info=info, replacing=replacing, about=shown.about
-    )
+    call.library.add(sample, shown.token, groups, info=info, replacing=replacing, about=shown.about)
     return {}
 
 
