@@ -203,7 +203,8 @@ def find_lookalikes(
         jobs=jobs,
         progress=progress,
     )
-    itself = [d == hashlib.sha256(photo.read_bytes()).hexdigest() for d in known.digests]
+    own = hashlib.sha256(photo.read_bytes()).hexdigest()
+    itself = [digest == own for digest in known.digests]
     matches, compared = _ranked(recognizer, face, named, known, itself)
     if not matches:
         raise EmptyGalleryError(

@@ -26,6 +26,7 @@ __all__ = [
     "Image",
     "LandmarkScheme",
     "Landmarks",
+    "Liveness",
     "Match",
     "Occlusion",
     "Pose",
@@ -356,6 +357,30 @@ class Attributes:
     sex: Reading | None = None
     expression: Reading | None = None
     glasses: Reading | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Liveness:
+    """Whether a face is a living person's, or a picture of one held before the camera.
+
+    Attributes:
+        score: How alive the face looks to the models, in [0, 1].
+        verdict: ``live``, ``attack``, or ``undecided`` where the face cannot be judged or the
+            score lies between what was seen of either.
+        threshold: From which score on a face is live.
+        policy: What the threshold is for: ``bpcer=1e-2``, or ``user`` for one of the caller's.
+        source: What the threshold was measured on; names the attacks.
+        model: Names of the models' cards, joined by ``+``.
+        reasons: Why a face that looks alive is not called so: too small, cut …
+    """
+
+    score: float
+    verdict: Literal["live", "attack", "undecided"]
+    threshold: float
+    policy: str
+    source: str
+    model: str
+    reasons: tuple[Refusal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,7 @@ def test_what_is_left_is_named(vultus, stored: Path) -> None:
     )
     assert warnings[-1] == "warning: left: 5 more; --json lists them all"
     assert done.out.splitlines()[0] == "encodings.pickle  face_recognition: 0 faces of 0 people"
+    assert not Path("a.db").exists()
 
 
 def test_a_matrix_and_its_names(vultus, tmp_path: Path, monkeypatch, encodings) -> None:
@@ -233,6 +234,7 @@ def test_encodings_and_a_folder_share_a_gallery(vultus, stored: Path, samples: P
         (["x.pkl"], "Missing option '--gallery'"),
         (["x.pkl", "-g", "a.db", "--format", "csv"], "--format must be auto, face_recognition"),
         (["x.pkl", "-g", "a.db", "--person-from", "me"], "--person-from must be auto, folder"),
+        ([".", "-g", "a.db", "--names", "n.txt"], "--names and --person-from are for files"),
     ],
 )
 def test_wrong_usage(vultus, arguments: list[str], said: str) -> None:

@@ -192,6 +192,16 @@ class TestProducts:
         found = run(nodes, weights, np.array([2, -3]).reshape(1, 1, 2, 1))
         both(found, np.array([[[[2.5, -0.175], [-1.25, 3.25]]]]))
 
+    @pytest.mark.parametrize("slopes", [(-0.5, 0.25, 1.0), (-0.5, 0.25, 3.0)])
+    @pytest.mark.parametrize("side", [3, 6])  # below and at what is worth taking apart
+    def test_slopes_on_pictures(self, run: Run, slopes: tuple[float, ...], side: int) -> None:
+        nodes = [picture(side, side, 3), node("c", "Conv2D", "x", "w", **STRIDE_1),
+                 node("y", "Prelu", "c", "a")]  # fmt: skip
+        weights = {"w": np.eye(3, dtype=np.float32)[None, None], "a": np.float32([[slopes]])}
+        values = np.random.default_rng(side).normal(size=(1, side, side, 3)).astype(np.float32)
+        found = run(nodes, weights, values)
+        both(found, np.where(values > 0, values, values * np.float32(slopes)))
+
     def test_matrices_turned(self, run: Run) -> None:
         nodes = [picture(2), node("y", "MatMul", "x", "w", transpose_b={"b": True})]
         found = run(nodes, {"w": np.float32([[1, 2], [3, 4], [5, 6]])}, np.array([[1, 10]]))

@@ -78,6 +78,19 @@ def enrolled_path(_enrolled: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def postgres_source(postgres_url: Callable[[], str], postgres_server: Any) -> Iterator[str]:
+    """Address of an empty gallery in PostgreSQL; its access data go with the test."""
+    import psycopg
+
+    source = postgres_url()
+    yield source
+    name = Places(source).access_schema
+    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
+        connection.execute("SET client_min_messages = error")
+        connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE".encode())
+
+
 @contextmanager
 def opened_keys(gallery: str | Path) -> Iterator[Keys]:
     """The access data of a gallery, without a server."""

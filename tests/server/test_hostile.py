@@ -26,6 +26,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from vultus.gallery import open_gallery
@@ -440,6 +442,57 @@ def test_multipart_that_is_none(one: Tenant) -> None:
     assert one.native("POST", "detect", content=b"", headers=boundary).status in {415, 422}
 
 
+KINDS = [
+    "application/json",
+    "multipart/form-data; boundary=x",
+    "application/x-www-form-urlencoded",
+    "text/plain",
+]
+PARTS = (
+    st.binary(max_size=60)
+    | st.sampled_from([
+        b"--x\r\n", b"--x--\r\n", b"\r\n\r\n",
+        b'Content-Disposition: form-data; name="file"; filename="a.jpg"\r\n',
+        b'{"image":', b'"AAAA"', b'{"file":', b'"image_type":"BASE64"', b"[", b"]", b"}", b",",
+        b'"embeddings":', b"1e999", b"null", b"image=AAAA", b"&", b"image_type=URL", b"%00", b"%ff",
+    ])
+)  # fmt: skip
+PATHS = [
+    "detect", "match", "search", "identify", "multi-search", "faceverify", "person/verify",
+    "faceset/user/add", "faceset/user/get", "faceset/group/getusers", "faceset/face/delete", "",
+]  # fmt: skip
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(PARTS, max_size=8).map(b"".join),
+    st.sampled_from(KINDS),
+    st.sampled_from(PATHS),
+    st.dictionaries(
+        st.sampled_from(["limit", "page", "size", "status", "subject", "face_plugins", "start"]),
+        st.text(max_size=12),
+        max_size=3,
+    ),
+)
+def test_whatever_comes_is_answered_in_the_right_shape(
+    one: Tenant, content: bytes, kind: str, path: str, query: dict[str, str]
+) -> None:
+    options: dict[str, Any] = {"content": content, "headers": {"content-type": kind}}
+    for base in (V2, V3):
+        given = {**query, "access_token": one.token}
+        answer = told(one.http.post(base + path, params=given, **options))
+        assert answer.status == 200
+        assert isinstance(answer.body, dict)
+        assert {"log_id", "error_code"} & set(answer.body)
+    for address in (
+        "recognition/recognize", "recognition/embeddings/recognize", "verification/verify",
+        "recognition/faces/delete", f"recognition/{path}", "recognition/subjects",
+    ):  # fmt: skip
+        method = "PUT" if address == "recognition/subjects" else "POST"
+        answer = one.compreface(method, address, params=query, **options)
+        assert answer.body == [] or {"message", "code"} == set(answer.body)
+
+
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "1" + "0" * 400])
 def test_numbers_that_are_none(one: Tenant, number: str) -> None:
     rows = f"[{','.join([number] + ['0'] * 127)}]"
@@ -481,7 +534,7 @@ def test_names_are_data(one: Tenant, obama: bytes, name: str) -> None:
     added = one.compreface("POST", "recognition/faces", params={"subject": name}, files=files)
     assert added.body["subject"] == name
     found = one.native("POST", "identify", files={"file": ("a.jpg", obama)})
-    assert name in found.raw.json()["faces"][0]["matches"][0].values() or found.status == 200
+    assert found.body["faces"][0]["matches"][0]["person"] == name
     image = base64.b64encode(obama).decode()
     for answer in (
         one.v2("faceset/user/add", uid="nasty", user_info=name, group_id="nasty", image=image),
@@ -556,8 +609,8 @@ def test_what_comes_back_in_a_header_is_harmless(one: Tenant) -> None:
         )
     finally:
         one.native("DELETE", f"people/{quote(made.body['id'], safe='')}")
-    for given in ("<script>", "a b c d e f g", "x" * 500, "ok-but-é"):
-        headers = {"x-request-id": given.encode("latin-1")}
+    for sent in ("<script>", "a b c d e f g", "x" * 500, "ok-but-é"):
+        headers = {b"x-request-id": sent.encode("latin-1")}
         answer = one.http.get("/v1/people", headers=headers)
         assert re.fullmatch(r"[0-9a-f]{32}", answer.headers["x-request-id"])
 
@@ -566,7 +619,7 @@ def test_what_comes_back_in_a_header_is_harmless(one: Tenant) -> None:
 
 
 def _bearer(one: Tenant, key: str) -> Told:
-    return told(one.http.get("/v1/people", headers={"authorization": f"Bearer {key}".encode()}))
+    return told(one.http.get("/v1/people", headers={b"authorization": f"Bearer {key}".encode()}))
 
 
 def test_forged_keys(place: Place, one: Tenant) -> None:
@@ -691,8 +744,8 @@ def _same(theirs: Told, nobodys: Told, replaced: dict[str, str]) -> bool:
 
     def plain(answer: Told) -> tuple[int, str]:
         text = answer.raw.text
-        for given in replaced:
-            text = text.replace(given, "ID")
+        for asked in replaced:
+            text = text.replace(asked, "ID")
         text = re.sub(r'"(request_id|log_id|timestamp)":"?[0-9a-f]+"?', "", text)
         return answer.status, text
 
@@ -791,6 +844,37 @@ def test_another_tenants_things_are_as_absent_as_absent_ones(
     for theirs, nobodys in pairs:
         assert _same(theirs, nobodys, ids), (theirs.raw.request.url, theirs.body, nobodys.body)
     assert two.native("GET", f"faces/{face}").status == 200  # none of it did anything
+
+
+def test_another_tenants_jobs_and_replies(one: Tenant, two: Tenant) -> None:
+    job = two.native("POST", "jobs", json={"kind": "verify"}).body["id"]
+    none = str(uuid.uuid4())
+    for method, path in (("GET", "jobs/{}"), ("POST", "jobs/{}/cancel")):
+        theirs, nobodys = (one.native(method, path.format(i)) for i in (job, none))
+        assert theirs.status == 404
+        assert _same(theirs, nobodys, {job: "", none: ""})
+    assert job not in one.native("GET", "jobs").raw.text
+    once = {"idempotency-key": str(uuid.uuid4())}
+    made = [
+        tenant.native("POST", "people", json={"id": "same"}, headers=once)
+        for tenant in (two, one, one)
+    ]
+    assert [answer.status for answer in made] == [201, 201, 201]
+    replayed = ["idempotency-replayed" in answer.raw.headers for answer in made]
+    assert replayed == [False, False, True]  # a key of another's is nobody's
+    for tenant in (one, two):
+        tenant.native("DELETE", "people/same")
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    ["x", "' OR 1=1", "../..", "%00", "e30=", "eyJhIjogMX0", "9" * 400, "\u00ff", "=" * 99],
+)
+def test_forged_cursors(one: Tenant, cursor: str) -> None:
+    for path in ("people", "groups", "faces", "memberships", "jobs", "audit"):
+        answer = one.native("GET", path, params={"cursor": cursor})
+        assert answer.status in {200, 404, 422}
+        assert native(answer) if answer.status != 200 else answer.body["items"] is not None
 
 
 def test_an_image_of_another_tenant_is_empty(one: Tenant, hers: dict[str, str]) -> None:

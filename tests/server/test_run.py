@@ -94,8 +94,14 @@ def test_the_end_waits_for_accepted_work(serving: Serving, enrolled_path: Path, 
     assert b"Traceback" not in running.log.read_bytes()
 
 
-def test_workers_over_one_gallery_see_each_others_changes(serving: Serving, enrolled_path: Path):
-    with serving(enrolled_path, "--workers", 2) as running:
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_workers_over_one_gallery_see_each_others_changes(
+    kind: str, request: pytest.FixtureRequest, serving: Serving, gallery_path: Path
+):
+    gallery = str(gallery_path)
+    if kind == "postgres":
+        gallery = request.getfixturevalue("postgres_source")
+    with serving(gallery, "--workers", 2) as running:
         for i in range(8):
             body = json.dumps({"id": f"group {i}"}).encode()
             kind = {"Content-Type": "application/json"}
@@ -141,7 +147,7 @@ def test_access_data_lie_where_the_gallery_does(
 ):
     gallery = str(gallery_path)
     if kind == "postgres":
-        gallery = request.getfixturevalue("postgres_url")()
+        gallery = request.getfixturevalue("postgres_source")
     asked = ("--gallery", gallery, "--json")
     made = json.loads(
         vultus("keys", "create", "--tenant", "acme", "--scopes", "read,enrol", *asked).out
@@ -187,6 +193,11 @@ def test_check_tells_whether_it_could_start(
     assert "space-mismatch" in mirrored.err
     assert "dlib-10+mirror" in mirrored.err  # both are named
     assert vultus("serve", "--gallery", "nowhere/people.vultus", "--check").code == 4
+
+
+def test_metrics_are_told_on_this_machine_but_not_through_a_proxy(server: Any):
+    assert server.request("/metrics")[0] == 200
+    assert server.request("/metrics", headers={"X-Forwarded-For": "203.0.113.7"})[0] == 401
 
 
 def test_a_port_in_use_is_told(server: Any, enrolled_path: Path, vultus: Callable[..., Any]):

@@ -321,3 +321,19 @@ def test_too_many_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataFileError) as told:
         read_inert(b"\x80\x02" + b"N0" * 60 + b".", "x", EMBEDDINGS)
     assert told.value.fields["refused"] == "more steps than a file of embeddings takes"
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_text_beyond_unicode(order: str) -> None:
+    """NumPy would make strings of it that end the interpreter."""
+    array = np.array(["Ann", "Bob"], f"{order}U3")
+    data = pickle.dumps([array, np.str_("Cid")], protocol=4)
+    assert plain(read_inert(data, "x", EMBEDDINGS))[1] == "Cid"
+    point = "A".encode(f"utf-32-{'le' if order == '<' else 'be'}")
+    beyond = (0x110000).to_bytes(4, "little" if order == "<" else "big")
+    for sound in (point, "C".encode("utf-32-le")):
+        assert data.count(sound) == 1
+        with pytest.raises(DataFileError, match="text has characters that do not exist"):
+            read_inert(
+                data.replace(sound, beyond if sound == point else b"\0\0\x11\0"), "x", EMBEDDINGS
+            )

@@ -25,6 +25,7 @@ from vultus.cli import (
     face_recognition,
     identify,
     import_,
+    liveness,
     lookalike,
     report,
     serve,
@@ -66,6 +67,7 @@ app.command("verify")(verify.verify)
 app.command("enroll")(enroll.enroll)
 app.command("identify")(identify.identify)
 app.command("blur")(blur.blur)
+app.command("liveness")(liveness.liveness)
 app.command("lookalike")(lookalike.lookalike)
 app.command("import")(import_.import_)
 for _name, _what in _GROUPS.items():

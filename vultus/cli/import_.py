@@ -75,6 +75,8 @@ def import_(
     if person_from not in {"auto", "folder", "file"}:
         raise typer.BadParameter(f"--person-from must be auto, folder or file, got {person_from!r}")
     if format == _FOLDER or (format == "auto" and source.is_dir()):
+        if names is not None or person_from != "auto":
+            raise typer.BadParameter("--names and --person-from are for files, not for folders")
         if dry_run:
             _tell_folder(source, gallery, json=json)
             return
@@ -97,7 +99,7 @@ def import_(
     found = read_people(
         source, cast("Any", format), names=names, person_from=cast("Any", person_from)
     )
-    if dry_run and not _exists(gallery):
+    if (dry_run or not found.people) and not _exists(gallery):
         held, outcome = (0, 0), add_people(None, found, group=group, dry_run=True)
     else:
         with opened(gallery, create=not dry_run) as known:

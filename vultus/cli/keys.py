@@ -20,9 +20,16 @@ __all__ = ["app"]
 
 app = typer.Typer()
 
-GalleryName = Annotated[str, typer.Option(help="The server's main gallery: a file or URL.")]
+GalleryName = Annotated[
+    str,
+    typer.Option(envvar="VULTUS_SERVER_GALLERY", help="The server's main gallery: a file or URL."),
+]
 SecretFile = Annotated[
-    Path | None, typer.Option(help="Where the server's secret lies, if not beside the gallery.")
+    Path | None,
+    typer.Option(
+        envvar="VULTUS_SERVER_SECRET_FILE",
+        help="Where the server's secret lies, if not in its usual place.",
+    ),
 ]
 AppId = Annotated[str, typer.Argument(help="The application, as `vultus keys list` shows it.")]
 
@@ -30,14 +37,11 @@ AppId = Annotated[str, typer.Argument(help="The application, as `vultus keys lis
 @contextmanager
 def _opened(gallery: str, secret_file: Path | None) -> Iterator[Keys]:
     need_server()
-    import os
-
     from vultus.server.places import Places
     from vultus.server.secrets import load_secrets
     from vultus.server.store import Keys, open_store
 
-    given = secret_file or os.environ.get("VULTUS_SERVER_SECRET_FILE")
-    places = Places(gallery, None if given is None else Path(given))
+    places = Places(gallery, secret_file)
     secrets = load_secrets(places.secret)
     store = open_store(places, secrets)
     try:
@@ -115,6 +119,26 @@ def revoke(
         print_json({"app_id": app_id, "revoked": True})
     else:
         out.print(f"{safe(app_id)} is revoked")
+
+
+@app.command("log")
+def log(
+    gallery: GalleryName,
+    tenant: Annotated[str | None, typer.Option(help="Only about this tenant.")] = None,
+    secret_file: SecretFile = None,
+    json: Json = False,
+) -> None:
+    """Show who made, rotated and revoked which keys."""
+    with _opened(gallery, secret_file) as keys:
+        for entry in keys.events(tenant):
+            if json:
+                print_json(entry)
+                continue
+            out.print(
+                f"{entry['at']}  {safe(entry['actor'])}  {entry['action']}"
+                f"  {safe(entry['tenant'])}  {entry['app_id'] or ''}",
+                soft_wrap=True,
+            )
 
 
 def _show(made: NewApplication, json: bool) -> None:

@@ -161,19 +161,13 @@ class Mtcnn:
         found = self._proposed(picture, self.options.min_face_px / shrink)
         found = self._refined(picture, found)
         boxes, points = self._finished(picture, found)
+        corners = (boxes[:, :4] * shrink).tolist()
+        scores = np.minimum(boxes[:, 4], 1.0).tolist()
+        # Points are pixel centres, boxes edges.
+        fives = (points * shrink + (shrink - 1) / 2).astype(np.float32)
         return [
-            Face(
-                Box(float(x1), float(y1), float(x2), float(y2)),
-                min(float(score), 1.0),
-                Landmarks(five),
-                frame,
-            )
-            for (x1, y1, x2, y2), score, five in zip(
-                boxes[:, :4] * shrink,
-                boxes[:, 4],
-                points * shrink + (shrink - 1) / 2,  # points are pixel centres, boxes edges
-                strict=True,
-            )
+            Face(Box(*corner), score, Landmarks(five), frame)
+            for corner, score, five in zip(corners, scores, fives, strict=True)
         ]
 
     def detect_many(self, frames: Sequence[Frame]) -> list[list[Face]]:

@@ -59,4 +59,7 @@ def mixed_strangers(
     mean = faces.mean(axis=0)
     drawn = np.random.default_rng(seed).permutation(count)[: count // _MIXED * _MIXED]
     mixed = mean + (faces - mean)[drawn.reshape(-1, _MIXED)].sum(axis=1) / np.sqrt(_MIXED)
-    return (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(np.float32)
+    unit: NDArray[np.float32] = (mixed / np.linalg.norm(mixed, axis=1, keepdims=True)).astype(
+        np.float32
+    )
+    return unit

@@ -92,9 +92,9 @@ async def admit(
         QuotaError: Too many requests today.
     """
     if application is None:
-        tenant = await service.main_tenant()
         request.state.app_id = ANONYMOUS
-        return Principal(tenant, ANONYMOUS, frozenset(SCOPES))
+        await _count(service, ANONYMOUS, service.settings.rate_per_s, service.settings.daily)
+        return Principal(await service.main_tenant(), ANONYMOUS, frozenset(SCOPES))
     request.state.app_id = application.app_id
     if scope not in application.scopes:
         service.metrics.refused.labels("forbidden").inc()
@@ -105,13 +105,16 @@ async def admit(
             actual=sorted(application.scopes),
         )
     rate = application.rate_per_s or service.settings.rate_per_s
-    if rate is not None:
-        service.rates.take(application.app_id, rate / service.settings.workers)
-    daily = application.daily or service.settings.daily
-    if daily is not None and not service.quotas.take_held(application.app_id):
-        allowed = await service.db(lambda: service.quotas.take(application.app_id, daily))
-        check_daily(allowed, daily, service.quotas.seconds_left())
+    await _count(service, application.app_id, rate, application.daily or service.settings.daily)
     return Principal(application.tenant, application.app_id, application.scopes)
+
+
+async def _count(service: Service, app_id: str, rate: float | None, daily: int | None) -> None:
+    if rate is not None:
+        service.rates.take(app_id, rate / service.settings.workers)
+    if daily is not None and not service.quotas.take_held(app_id):
+        allowed = await service.db(lambda: service.quotas.take(app_id, daily))
+        check_daily(allowed, daily, service.quotas.seconds_left())
 
 
 def need(scope: Scope) -> Callable[..., Awaitable[Principal]]:

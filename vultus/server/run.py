@@ -119,9 +119,12 @@ def work(settings: Settings, listening: socket.socket) -> None:
     Raises:
         VultusError: The server cannot become ready.
     """
+    import cv2
+
     from vultus.server.app import create_app
 
     use_one_heap()
+    cv2.setNumThreads(1)  # our own threads fill the cores
     configure_logging(settings)
     failures: list[VultusError] = []
 
@@ -168,7 +171,8 @@ def _listening(settings: Settings) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, settings.port, type=socket.SOCK_STREAM)
         family, _, _, _, address = found[0]
-        listening = socket.socket(family)
+        # Named, so that asyncio sends small answers at once (TCP_NODELAY).
+        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except OSError as error:
         raise _not_listening(settings, error) from error
     try:

@@ -16,6 +16,7 @@ from fastapi import Depends, Request
 
 from vultus.errors import VultusError
 from vultus.gallery import Gallery, open_gallery
+from vultus.gallery.crops import key_from_environment
 from vultus.pipeline import Recognizer
 from vultus.server.engine import Engine
 from vultus.server.errors import InternalError, NotReadyError, space_mismatch
@@ -138,7 +139,7 @@ class Service:
         """
         from vultus.server.recognizer import load_recognizer
 
-        crop_key = self.secrets.key("crops") if self.settings.keep_crops else None
+        crop_key = self.crop_key if self.settings.keep_crops else None
         gallery = self.main_gallery()
         recognizer = load_recognizer(self.settings, self.metrics, crop_key)
         space = recognizer.embedder.space
@@ -188,6 +189,11 @@ class Service:
         if self._recognizer is None:
             raise NotReadyError("the model is still being loaded", retry_after_s=1.0)
         return self._recognizer
+
+    @property
+    def crop_key(self) -> bytes:
+        """What crops are encrypted with: the galleries' own key where set, else one derived."""
+        return key_from_environment() or self.secrets.key("crops")
 
     def main_gallery(self) -> Gallery:
         """The gallery that was named at the start."""

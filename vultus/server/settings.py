@@ -13,13 +13,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from vultus.runtime import default_threads
 from vultus.server.errors import SettingsError
+from vultus.server.secrets import VARIABLE as SECRET_VARIABLE
 
 __all__ = ["PREFIX", "Settings", "is_loopback", "load_settings"]
 
 PREFIX = "VULTUS_SERVER_"
-"""How the environment's variables begin; ``VULTUS_SERVER_PORT`` is the setting ``port``."""
+"""How the environment's variables begin; the setting's name in capitals follows."""
 
-_NOT_SETTINGS = frozenset({"VULTUS_SERVER_SECRET", "VULTUS_SERVER_HANDOVER"})
+_NOT_SETTINGS = frozenset({SECRET_VARIABLE})
 
 
 class Settings(BaseModel):
@@ -58,7 +59,7 @@ class Settings(BaseModel):
         fetch_hosts: Hosts that pictures may be fetched from.
         log_level: Least severe level that is logged.
         log_format: ``json`` or ``text``.
-        trust_forwarded: Believe ``X-Forwarded-*`` of a proxy on this address list.
+        trust_forwarded: Believe ``X-Forwarded-*``: only a proxy of yours can reach the server.
         drain_s: How long accepted work may go on once the server was told to end.
         secret_file: Where the server's secret lies; beside the gallery when ``None``.
         metrics_public: Whether ``/metrics`` needs no key.

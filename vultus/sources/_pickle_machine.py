@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from vultus.errors import DataFileError
 
-__all__ = ["InertArray", "Machine", "Opaque", "Vocabulary"]
+__all__ = ["InertArray", "Machine", "Opaque", "Vocabulary", "values_of"]
 
 _MOST_KEY = 2**61 - 1  # Python hashes smaller whole numbers to themselves: no flood of collisions
 _RECONSTRUCT = {
@@ -298,10 +299,24 @@ class Machine:
         target.values = made.values
 
 
+def values_of(content: bytes | memoryview, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An array of one dimension from its bytes.
+
+    Raises:
+        ValueError: Not a whole number of elements, or text of characters beyond Unicode, of which
+            NumPy would make strings that Python cannot live with.
+    """
+    if dtype.kind == "U" and len(content):
+        points = np.frombuffer(content, np.dtype("u4").newbyteorder(dtype.byteorder))
+        if points.max() > sys.maxunicode:
+            raise ValueError("its text has characters that do not exist")
+    return np.frombuffer(content, dtype)
+
+
 def _array(content: object, kind: object, shape: Any, *, columns_first: bool) -> InertArray | None:
     if not isinstance(kind, _Kind) or not isinstance(content, bytes):
         return None
-    values: NDArray[Any] = np.frombuffer(content, kind.dtype)
+    values = values_of(content, kind.dtype)
     sides = [int(side) for side in shape] if isinstance(shape, tuple) else [int(shape)]
     if min(sides, default=1) < 0:
         raise ValueError("an array has a negative side")
@@ -325,7 +340,7 @@ def _rebuilt(  # noqa: PLR0911 - one line per known call
             text = code.decode("ascii") if isinstance(code, bytes) else code
             return _Kind(text) if isinstance(text, str) and _may_be(text, vocabulary) else None
         case (_Kind() as kind, bytes() as content) if function in _SCALAR:
-            (value,) = np.frombuffer(content, kind.dtype).tolist()
+            (value,) = values_of(content, kind.dtype).tolist()
             return value
         case (str() as text, "latin1" | b"latin1") if function == _ENCODE:
             return text.encode("latin-1")

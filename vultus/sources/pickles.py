@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from vultus.errors import DataFileError
-from vultus.sources._pickle_machine import InertArray, Machine, Opaque, Vocabulary
+from vultus.sources._pickle_machine import InertArray, Machine, Opaque, Vocabulary, values_of
 
 __all__ = [
     "EMBEDDINGS",
@@ -26,6 +26,7 @@ __all__ = [
     "Vocabulary",
     "read_inert",
     "read_inert_all",
+    "values_of",
 ]
 
 _MOST_OPCODES = 5_000_000

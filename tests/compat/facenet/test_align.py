@@ -3,7 +3,6 @@ from __future__ import annotations
 import random
 import re
 import shutil
-import signal
 import time
 from pathlib import Path
 
@@ -236,15 +235,19 @@ def test_processes_share_the_work(many: Path, tmp_path: Path, vultus_process, op
     check_shared(many, output, said)
 
 
-def test_what_a_killed_process_held_is_done_by_another(many: Path, tmp_path: Path, vultus_process):
+@pytest.mark.parametrize("how", ["kill", "terminate"])
+def test_what_a_dead_process_held_is_done_by_another(many, tmp_path, vultus_process, how):
     output = tmp_path / "out"
     victim = vultus_process("facenet", "align", many, output, "--random_order")
     deadline = time.monotonic() + 60
     while not list(output.glob("*/*.png")) and time.monotonic() < deadline:
         time.sleep(0.005)
-    victim.send_signal(signal.SIGKILL)
+    getattr(victim, how)()
     victim.communicate()
     before = len(list(output.glob("*/*.png")))
+    if how == "terminate":  # what is written is told of
+        with_face = [line for line in box_lines(output) if re.search(r"( \d+){4}$", line)]
+        assert len(with_face) == before
     heir = vultus_process("facenet", "align", many, output, "--random_order")
     out, err = heir.communicate(timeout=100)
     assert (heir.returncode, err) == (0, b"")
@@ -252,7 +255,7 @@ def test_what_a_killed_process_held_is_done_by_another(many: Path, tmp_path: Pat
     assert f"aligned images: {36 - before}\n" in out.decode()
 
 
-# -- beside facenet-pytorch -----------------------------------------------------------------------
+# -- real pictures --------------------------------------------------------------------------------
 
 
 def test_lfw(shared_data: Path, tmp_path: Path, heard):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,8 @@ from PIL import Image
 from typer.main import get_command
 
 from vultus import cli
+
+PAGE = Path(__file__).parents[3] / "docs" / "migrating" / "facenet.md"
 
 # Positions and options with their defaults, as the contract lists them.
 CONTRACT: dict[str, tuple[list[str], dict[str, Any]]] = {
@@ -208,8 +213,21 @@ def test_names_cannot_drive_the_terminal(vultus, photos: Path, tmp_path: Path):
     assert "a\N{REPLACEMENT CHARACTER}[31m.jpg" in ended.out
 
 
+def test_the_pages_example(vultus, samples: Path, tmp_path: Path, monkeypatch):
+    shutil.copytree(samples / "known", tmp_path / "known")
+    shutil.copytree(samples / "photos", tmp_path / "photos")
+    monkeypatch.chdir(tmp_path)
+    (block,) = re.findall(r"^```console\n(.*?)^```$", PAGE.read_text("utf-8"), re.M | re.S)
+    command, _, shown = block.partition("\n")
+    ended = vultus(*shlex.split(command.removeprefix("$ vultus ")))
+    number = re.compile(r"\d\.\d{4}")
+    assert number.split(ended.out) == number.split(shown)
+    pairs = zip(number.findall(ended.out), number.findall(shown), strict=True)
+    assert all(float(a) == pytest.approx(float(b), rel=2e-3) for a, b in pairs)
+
+
 def test_the_contracts_options_are_documented():
-    page = (Path(__file__).parents[3] / "docs" / "migrating" / "facenet.md").read_text("utf-8")
+    page = PAGE.read_text("utf-8")
     for name, (positions, defaults) in CONTRACT.items():
         assert f"`vultus facenet {name}`" in page, name
         for word in (*positions, *defaults, *REQUIRED.get(name, ()), *OURS.get(name, ())):

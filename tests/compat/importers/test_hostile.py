@@ -211,3 +211,46 @@ def test_the_message_warns(tmp_path: Path) -> None:
         read_people(path)
     assert told.value.message == (f"{path} is refused: a file of embeddings needs no posix.system")
     assert told.value.remedy == "do not open it with anything else: it may run a program"
+
+
+def _whole(suffix: str) -> bytes:
+    """A sound file of one kind."""
+    row = np.array(ENCODING)
+    file = io.BytesIO()
+    if suffix == "npy":
+        np.save(file, np.stack([row, row]))
+    elif suffix == "npz":
+        np.savez(file, Ann=row, Bob=row)
+    elif suffix == "json":
+        return json.dumps({"Ann": ENCODING[:4], "Bob": [ENCODING[:4]]}).encode()
+    else:
+        value = {"encodings": [row, row], "names": ["Ann", np.str_("Bob")]}
+        return pickle.dumps(value, protocol=int(suffix))
+    return file.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:invalid (escape|octal):DeprecationWarning")  # of Python itself
+@pytest.mark.parametrize("suffix", ["0", "2", "4", "5", "json", "npy", "npz"])
+def test_damage_anywhere_is_told(tmp_path: Path, suffix: str) -> None:
+    """Bytes changed, lost, or doubled: an answer or a `DataFileError`, and nothing else."""
+    whole = _whole(suffix)
+    rng = np.random.default_rng(0)
+    path = tmp_path / "x.dat"
+    (tmp_path / "names.txt").write_text("Ann\nBob\n")
+    refused = 0
+    for _ in range(250):
+        data = bytearray(whole)
+        at = int(rng.integers(0, len(data)))
+        kind = int(rng.integers(0, 3))
+        if kind == 0:
+            data[at] = int(rng.integers(0, 256))
+        elif kind == 1:
+            del data[at : at + int(rng.integers(1, 40))]
+        else:
+            data[at:at] = data[: int(rng.integers(1, 40))]
+        path.write_bytes(bytes(data))
+        try:
+            read_people(path)
+        except DataFileError:
+            refused += 1
+    assert refused > 20

@@ -16,11 +16,17 @@ SECRETS = Secrets(b"0123456789abcdef0123456789abcdef")
 A, B = "a" * 32, "b" * 32
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(Places(str(tmp_path / "people.vultus")), SECRETS)
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+    source = str(tmp_path / "people.vultus")
+    if request.param == "postgres":
+        source = request.getfixturevalue("postgres_source")
+    opened = open_store(Places(source), SECRETS)
     yield opened
     opened.close()
+
+
+on_sqlite = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -63,7 +69,7 @@ def test_tenants_do_not_see_one_another(faces: FaceTokens):
     assert faces.find("acme", B, now_s=1.0) is not None
 
 
-def test_enrolled_faces_have_numbers_and_nothing_of_the_face(faces: FaceTokens, tmp_path: Path):
+def test_enrolled_faces_have_numbers_and_no_end(faces: FaceTokens):
     faces.enrolled("acme", A, [4, 2], {"where": 1})
     found = faces.find("acme", A, now_s=1e12)
     assert found is not None
@@ -73,6 +79,11 @@ def test_enrolled_faces_have_numbers_and_nothing_of_the_face(faces: FaceTokens, 
     found = faces.find("acme", A)
     assert found is not None
     assert found.numbers == (2, 4, 5)
+
+
+@on_sqlite
+def test_of_an_enrolled_face_nothing_is_kept(faces: FaceTokens, tmp_path: Path):
+    faces.enrolled("acme", A, [4, 2], {"where": 1})
     with sqlite3.connect(tmp_path / "people.server.db") as plain:
         assert plain.execute("SELECT DISTINCT vector FROM face_token").fetchall() == [(None,)]
     plain.close()
@@ -103,6 +114,7 @@ def test_forgetting_takes_the_face_and_its_samples(faces: FaceTokens):
     assert faces.find("acme", A) is not None
 
 
+@on_sqlite
 def test_what_is_over_is_erased_from_the_file(faces: FaceTokens, tmp_path: Path):
     mark = np.array([1234.5, 0.25], np.float32)
     faces.hold("acme", [HeldFace(A, "space", mark, 1.0, {})], now_s=0.0)

@@ -18,11 +18,17 @@ SPACE = EmbeddingSpace("model", "0" * 64, 2, "plain")
 NUMBER, NAME = "11010519491231002X", "张三"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(Places(str(tmp_path / "people.vultus")), SECRETS)
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+    source = str(tmp_path / "people.vultus")
+    if request.param == "postgres":
+        source = request.getfixturevalue("postgres_source")
+    opened = open_store(Places(source), SECRETS)
     yield opened
     opened.close()
+
+
+on_sqlite = pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
@@ -81,6 +87,7 @@ def test_a_photo_of_another_model_is_of_no_use(cards: IdCards):
     assert (found.name_fits, found.embedding) == (True, None)
 
 
+@on_sqlite
 def test_neither_number_nor_name_lies_in_the_file(cards: IdCards, store: Store, tmp_path: Path):
     cards.put("acme", [card()])
     store.close()

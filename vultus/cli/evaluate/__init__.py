@@ -38,7 +38,7 @@ def _commands() -> dict[str, Any]:
     """Assemble the group; another family of protocols is another file and some lines here."""
     from typer.main import get_command
 
-    from vultus.cli.evaluate import detection, faces, identification, verification
+    from vultus.cli.evaluate import detection, faces, identification, liveness, verification
 
     made = typer.Typer(rich_markup_mode="markdown")
     made.command("lfw")(verification.lfw)
@@ -52,5 +52,6 @@ def _commands() -> dict[str, Any]:
     made.command("landmarks")(faces.landmarks)
     made.command("pose")(faces.pose)
     made.command("attributes")(faces.attributes)
+    made.command("liveness")(liveness.liveness)
     commands: dict[str, Any] = getattr(get_command(made), "commands")  # noqa: B009 - typed as Command
     return commands

@@ -5,6 +5,8 @@ Options have the originals' names; hyphens instead of underscores are understood
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import typer
 
 from vultus.cli.facenet import (
@@ -26,7 +28,7 @@ from vultus.cli.facenet._common import UNDERSCORES
 __all__ = ["app"]
 
 app = typer.Typer()
-for _name, _command in {
+_COMMANDS: dict[str, Callable[..., None]] = {
     "align": align.align,
     "validate-on-lfw": validate_on_lfw.validate_on_lfw,
     "compare": compare.compare,
@@ -39,5 +41,6 @@ for _name, _command in {
     "calculate-filtering-metrics": calculate_filtering_metrics.calculate_filtering_metrics,
     "plot-learning-curves": plot_learning_curves.plot_learning_curves,
     "freeze": freeze.freeze,
-}.items():
+}
+for _name, _command in _COMMANDS.items():
     app.command(_name, context_settings=UNDERSCORES)(_command)

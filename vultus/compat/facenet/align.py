@@ -7,12 +7,13 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import vultus
 from vultus.compat.facenet.dataset import ImageClass, read_dataset
-from vultus.compat.facenet.faces import check_crop, detector, margin_crop, write_png
+from vultus.compat.facenet.faces import check_crop, detector, margin_crop, png_bytes
 from vultus.compat.facenet.files import make_folder, replace_file
 from vultus.compat.facenet.shared_work import SharedWork
 from vultus.compat.facenet.talk import Talk
@@ -76,20 +77,28 @@ class _Task(NamedTuple):
     claimed: bool
 
 
+class _Crop(NamedTuple):
+    """One face of a picture: its file, what goes into it, and its line among the boxes."""
+
+    target: Path
+    data: bytes
+    line: str
+
+
 class _Done(NamedTuple):
     """What became of a picture.
 
     Attributes:
         task: Which.
-        lines: For the file of bounding boxes.
+        crops: Its faces, not yet written.
         words: What is said of it, if anything.
-        crops: How many were written.
+        line: For the file of bounding boxes, where there is no crop.
     """
 
     task: _Task
-    lines: tuple[str, ...] = ()
+    crops: tuple[_Crop, ...] = ()
     words: str = ""
-    crops: int = 0
+    line: str = ""
 
 
 def align(
@@ -179,23 +188,28 @@ class _Run:
             frame = load_frame(task.path)
         except ImageError as error:
             return _Done(task, words=f"{task.path}: {error}\n")
-        faces = self._find.detect(frame)
-        written = _cut(faces, task.target, self._options)
-        if not written:
+        crops = _crops(self._find.detect(frame), task.target, self._options)
+        if not crops:
             words = f'Unable to align "{task.path}"\n'
-            return _Done(task, (f"{task.target}\n",), words)
-        return _Done(task, tuple(written), crops=len(written))
+            return _Done(task, words=words, line=f"{task.target}\n")
+        return _Done(task, crops)
 
     def keep(self, done: _Done) -> None:
-        """Tell what became of a picture, and let it go."""
+        """Write what became of a picture, tell it, and let it go.
+
+        Files and lines are written here, one right after the other, so that an interruption
+        hardly ever parts them.
+        """
         self.total += 1
         self._talk.line(str(done.task.path))
         self._talk.out(done.words)
         if not done.task.claimed:
             return
-        self.aligned += done.crops
-        self._boxes.writelines(done.lines)
+        for crop in reversed(done.crops):  # the first one last: once it is there, all are
+            replace_file(crop.target, partial(Path.write_bytes, data=crop.data))
+        self._boxes.write(done.line + "".join(crop.line for crop in done.crops))
         self._boxes.flush()
+        self.aligned += len(done.crops)
         if not done.crops:  # no file tells the others
             self._shared.finish(_name(done.task))
         self._shared.release(_piece(done.task))
@@ -218,24 +232,19 @@ class _Run:
         return first.exists() or self._shared.is_finished(_name(task))
 
 
-def _cut(faces: Sequence[Face], target: Path, options: AlignOptions) -> list[str]:
-    """Write the crops of one picture; the lines that tell of them."""
-    size, margin = options.image_size, options.margin
+def _crops(faces: Sequence[Face], target: Path, options: AlignOptions) -> tuple[_Crop, ...]:
+    """The crops of one picture, encoded."""
     if not options.detect_multiple_faces:
         faces = [central_face(faces)] if faces else []
-    crops = [margin_crop(face.frame, face.box, size, margin) for face in faces]
-    lines, targets = [], []
-    real = [crop for crop in crops if crop is not None]
-    for i, crop in enumerate(real):
+    cut = (margin_crop(f.frame, f.box, options.image_size, options.margin) for f in faces)
+    made = []
+    for i, crop in enumerate(crop for crop in cut if crop is not None):
         place = target
         if options.detect_multiple_faces:
             place = target.with_name(f"{target.stem}_{i}.png")
-        targets.append(place)
-        lines.append(f"{place} {' '.join(map(str, crop.box))}\n")
-    # The first one last: once it is there, all are.
-    for crop, place in reversed(list(zip(real, targets, strict=True))):
-        write_png(crop.image, place)
-    return lines
+        line = f"{place} {' '.join(map(str, crop.box))}\n"
+        made.append(_Crop(place, png_bytes(crop.image), line))
+    return tuple(made)
 
 
 def _piece(task: _Task) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,6 +26,7 @@ __all__ = [
     "face_of_crop",
     "margin_crop",
     "mirrored",
+    "png_bytes",
     "write_png",
 ]
 
@@ -133,15 +135,18 @@ def mirrored(face: Face) -> Face:
     )
 
 
+def png_bytes(image: Image) -> bytes:
+    """A picture as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    Pillow.fromarray(image).save(buffer, format="PNG", compress_level=_PNG_LEVEL)
+    return buffer.getvalue()
+
+
 def write_png(image: Image, path: Path) -> None:
     """Write a PNG in one step: all of the file is there, or none of it.
 
     Raises:
         OutputError: It cannot be written.
     """
-
-    def write(temporary: Path) -> None:
-        with temporary.open("xb") as file:
-            Pillow.fromarray(image).save(file, format="PNG", compress_level=_PNG_LEVEL)
-
-    replace_file(path, write)
+    data = png_bytes(image)
+    replace_file(path, lambda temporary: temporary.write_bytes(data))

@@ -16,7 +16,7 @@ from vultus.runtime import Session
 
 __all__ = ["Frozen", "card_text", "freeze", "operator_count"]
 
-_CHECKPOINTS = frozenset({".pt", ".pth", ".ckpt", ".safetensors"})
+_CHECKPOINTS = frozenset({".pt", ".pth", ".safetensors"})
 
 
 class Frozen(NamedTuple):
@@ -57,7 +57,7 @@ def freeze(model_dir: str, output_file: Path, *, talk: Talk) -> Frozen:
             remedy="choose that ending",
             path=str(output_file),
         )
-    if Path(model_dir).suffix.lower() in _CHECKPOINTS - {".ckpt"}:
+    if Path(model_dir).suffix.lower() in _CHECKPOINTS:
         raise ModelError(
             f"{model_dir} looks like a checkpoint of a training; vultus has no trainer yet, so "
             "there is nothing here that could export it",

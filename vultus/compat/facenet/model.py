@@ -15,7 +15,13 @@ from vultus.compat.facenet.talk import Talk
 from vultus.decide import threshold_for
 from vultus.embed import OnnxEmbedder
 from vultus.encode import AlignedEmbedder, FaceEmbedder, face_embedder_for
-from vultus.errors import CardError, ModelError, ModelMissingError, WeightDamagedError
+from vultus.errors import (
+    CardError,
+    InputError,
+    ModelError,
+    ModelMissingError,
+    WeightDamagedError,
+)
 from vultus.models import ModelCard, Registry, Store, load_card, space_of
 from vultus.runtime import Session, SessionOptions
 from vultus.types import EmbeddingSpace, Face
@@ -104,7 +110,7 @@ class FaceModel:
         """
         try:
             found = threshold_for(self.found.card, self.space, _POLICY)
-        except ModelError:
+        except (ModelError, InputError):
             return otherwise, "facenet's own; none was measured for this model"
         return found.value, f"{_POLICY} of {self.space.model}"
 

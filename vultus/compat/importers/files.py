@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vultus.errors import DataFileError
-from vultus.sources.pickles import EMBEDDINGS, InertArray, Vocabulary, read_inert_all
+from vultus.sources.pickles import EMBEDDINGS, InertArray, Vocabulary, read_inert_all, values_of
 
 __all__ = ["contents", "names_in", "read_bytes", "unwrapped"]
 
@@ -22,6 +24,14 @@ MAX_BYTES = 512 * 1024**2  # 200,000 encodings of face_recognition have 210 MB a
 _MAX_NAMES_BYTES = 64 * 1024**2
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 _MOST_MEMBERS = 1_000_000
+# What NumPy and zipfile raise for damaged files.
+_BAD_HEADER = (
+    ValueError, TypeError, SyntaxError, RecursionError, MemoryError, EOFError, tokenize.TokenError
+)  # fmt: skip
+_BAD_ARCHIVE = (
+    zipfile.BadZipFile, zlib.error, struct.error, ValueError, NotImplementedError, RuntimeError,
+    EOFError, OSError,
+)  # fmt: skip
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
@@ -116,7 +126,7 @@ def _npy(data: bytes, path: str) -> NDArray[Any]:
             shape, columns_first, dtype = np.lib.format.read_array_header_2_0(file)
         else:
             raise ValueError(f"its version is {version}")
-    except (ValueError, SyntaxError, RecursionError, MemoryError, EOFError) as error:
+    except _BAD_HEADER as error:
         raise DataFileError(f"{path} is no readable NPY file: {error}", path=path) from error
     if dtype.kind not in "fiubUS" or (dtype.itemsize > 8 and dtype.kind in "fiu"):
         raise DataFileError(
@@ -134,7 +144,11 @@ def _npy(data: bytes, path: str) -> NDArray[Any]:
         )
     if not len(body):
         return np.zeros(0, dtype)  # whatever its sides: nobody shall count to 10**18
-    return np.frombuffer(body, dtype).reshape(shape, order="F" if columns_first else "C")
+    try:
+        values = values_of(body, dtype)
+    except ValueError as error:
+        raise DataFileError(f"{path} is no readable NPY file: {error}", path=path) from error
+    return values.reshape(shape, order="F" if columns_first else "C")
 
 
 def _npz(data: bytes, path: str) -> dict[str, NDArray[Any]]:
@@ -158,14 +172,7 @@ def _npz(data: bytes, path: str) -> dict[str, NDArray[Any]]:
                 )
                 for member in members
             }
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-        RuntimeError,
-        EOFError,
-        OSError,
-    ) as error:
+    except _BAD_ARCHIVE as error:
         raise DataFileError(f"{path} is no readable NPZ file: {error}", path=path) from error
 
 

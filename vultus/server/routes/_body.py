@@ -238,6 +238,11 @@ def described(
 ) -> dict[str, Any]:
     """A route's ``openapi_extra``: both forms of its body, from the model."""
     schema = model.model_json_schema(mode="validation")
+    for field in schema["properties"].values():
+        for branch in field.get("anyOf", ()):  # where pydantic puts what an optional type says
+            for told in ("description", "examples"):
+                if told in branch:
+                    field.setdefault(told, branch.pop(told))
     example = dict(example or {})
     if pictures is None:
         needed = bool(schema.get("required"))

@@ -36,8 +36,14 @@ async def ready(request: Request, service: CurrentService) -> Response:
 @router.get("/metrics")
 async def metrics(request: Request, service: CurrentService) -> Response:
     """Counts and times; for this machine, for everybody where set so, else for ``admin``."""
-    client = request.client.host if request.client else ""
-    if not service.settings.metrics_public and not is_loopback(client):
+    if not service.settings.metrics_public and not _is_local(request):
         await admit(service, request, await authenticate(service, request), "admin")
     page = await service.db(service.metrics.page)
     return Response(page, media_type=CONTENT_TYPE)
+
+
+def _is_local(request: Request) -> bool:
+    """Whether somebody on this machine asks, and not a proxy on it for somebody else."""
+    client = request.client.host if request.client else ""
+    passed_on = any(name in request.headers for name in ("x-forwarded-for", "forwarded", "via"))
+    return is_loopback(client) and not passed_on

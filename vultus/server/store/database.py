@@ -21,7 +21,7 @@ from vultus.server.store import schema
 __all__ = ["Store", "open_store"]
 
 _BUSY_TIMEOUT_MS = 10_000
-_POSTGRES_LOCK = 0x76756C7475730001  # "vultus", 1: who prepares tables takes turns
+_POSTGRES_LOCK = 0x76756C7475730001  # "vultus", 1
 _CONNECT_TIMEOUT_S = 10
 
 
@@ -48,8 +48,12 @@ class Store:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, *, alone: bool = False) -> Iterator[Connection]:
         """One change, wholly or not at all.
+
+        Args:
+            alone: Wait for other such changes to end: what is looked up stays true. In SQLite
+                every change is alone.
 
         Raises:
             StoreError: The database cannot be reached or used.
@@ -57,12 +61,13 @@ class Store:
         with self._translated(), self.engine.connect() as plain:
             connection = plain.execution_options(vultus_writes=True)
             with connection.begin():
+                if alone:
+                    _take_turn(connection)
                 yield connection
 
     def ensure(self, *tables: Table) -> None:
         """Make tables of `schema.metadata` that are not there yet."""
-        with self.writing() as connection:
-            _take_turn(connection)
+        with self.writing(alone=True) as connection:
             schema.metadata.create_all(connection, tables=list(tables), checkfirst=True)
 
     def ping(self) -> None:
@@ -111,8 +116,7 @@ def open_store(places: Places, secrets: Secrets) -> Store:
 
 
 def _prepare(store: Store, places: Places, secrets: Secrets) -> None:
-    with store.writing() as connection:
-        _take_turn(connection)
+    with store.writing(alone=True) as connection:
         if places.on_postgres:
             connection.execute(CreateSchema(places.access_schema, if_not_exists=True))
         schema.metadata.create_all(connection, checkfirst=True)

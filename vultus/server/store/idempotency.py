@@ -72,10 +72,10 @@ class Idempotency:
             raise RangeError(f"an idempotency key must have 1 to {_LONGEST_KEY} characters")
         moment = self._clock()
         where = (idempotency.c.app_id == app_id, idempotency.c.key == key)
-        with self._store.writing() as connection:
+        with self._store.writing(alone=True) as connection:
             old = idempotency.c.at_s < moment - _KEPT_S
             connection.execute(delete(idempotency).where(old))
-            row = connection.execute(select(idempotency).where(*where).with_for_update()).first()
+            row = connection.execute(select(idempotency).where(*where)).first()
             if row is None:
                 connection.execute(
                     insert(idempotency).values(app_id=app_id, key=key, request=request, at_s=moment)

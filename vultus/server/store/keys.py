@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -118,7 +119,7 @@ class Keys:
         """
         _check_tenant(tenant_name)
         kept = check_scopes(scopes)
-        with self._store.writing() as connection:
+        with self._store.writing(alone=True) as connection:
             _ensure_tenant(connection, tenant_name)
             app_id = _free_app_id(connection)
             ak, api_key, moment = random.token_hex(16), str(uuid.uuid4()), now()
@@ -185,6 +186,16 @@ class Keys:
             query = query.where(application.c.tenant == tenant_name)
         with self._store.reading() as connection:
             return [_application(row) for row in connection.execute(query)]
+
+    def events(self, tenant_name: str | None = None) -> Iterator[dict[str, object]]:
+        """Who managed which keys, oldest first."""
+        query = select(event).order_by(event.c.number)
+        if tenant_name is not None:
+            query = query.where(event.c.tenant == tenant_name)
+        with self._store.reading() as connection:
+            for row in connection.execute(query):
+                found = dict(row._mapping)
+                yield {**found, "detail": json.loads(found["detail"])}
 
     # -- using ----------------------------------------------------------------------------------
 

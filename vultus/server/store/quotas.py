@@ -55,7 +55,7 @@ class Quotas:
         if self.take_held(app_id):
             return True
         day = int(self._clock() // DAY_S)
-        with self._store.writing() as connection:
+        with self._store.writing(alone=True) as connection:
             taken = _taken(connection, app_id, day)
             share = min(_MOST_AT_ONCE, max(1, (limit - taken) // _SHARE), limit - taken)
             if share < 1:
@@ -79,7 +79,7 @@ class Quotas:
         back = {app_id: left for app_id, (d, left) in held.items() if d == day and left}
         if not back:
             return
-        with self._store.writing() as connection:
+        with self._store.writing(alone=True) as connection:
             for app_id, left in back.items():
                 taken = _taken(connection, app_id, day)
                 _put(connection, app_id, day, max(0, taken - left), new=False)
@@ -91,8 +91,6 @@ def _span(day: int) -> str:
 
 def _taken(connection: Connection, app_id: str, day: int) -> int:
     query = select(usage.c.taken).where(usage.c.app_id == app_id, usage.c.span == _span(day))
-    if connection.get_execution_options().get("vultus_writes"):
-        query = query.with_for_update()  # SQLite ignores it: there one change runs at a time
     return int(connection.execute(query).scalar() or 0)
 
 

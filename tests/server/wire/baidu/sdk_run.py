@@ -51,7 +51,7 @@ client = aip.AipFace(job["app_id"], job["ak"], job["sk"])
 if way == "proxy":
     client.setProxies({"https": job["proxy"]})
 if job.get("signed"):
-    setattr(aip.base.AipBase, "_AipBase__accessTokenUrl", job["url"] + "/oauth/2.0/nothing")
+    aip.base.AipBase._AipBase__accessTokenUrl = job["url"] + "/oauth/2.0/nothing"
 
 replies = []
 for name, *arguments in job["calls"]:

@@ -45,12 +45,13 @@ def test_keys_get_a_token_however_they_come(tenant: Any, way: str):
 def test_wrong_keys(tenant: Any):
     told = tenant.client.get(PATH, params=asked(tenant.key, client_id="f" * 32)).json()
     assert told == {"error": "invalid_client", "error_description": "unknown client id"}
-    told = tenant.client.get(PATH, params=asked(tenant.key, client_secret="f" * 32)).json()
+    wrong = {"client_secret": "f" * 32}
+    told = tenant.client.get(PATH, params=asked(tenant.key, **wrong)).json()
     assert told == {
         "error": "invalid_client",
         "error_description": "Client authentication failed",
     }
-    told = tenant.client.get(PATH, params=asked(tenant.key, client_secret="组")).json()
+    told = tenant.client.get(PATH, params=asked(tenant.key, **{"client_secret": "组"})).json()
     assert told["error"] == "invalid_client"
 
 

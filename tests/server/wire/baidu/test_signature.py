@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
+from vultus.server.places import Places
+from vultus.server.secrets import Secrets
+from vultus.server.store import Store, open_store
 from vultus.server.wire.baidu.signature import (
     SeenSignatures,
     Signed,
     parse_authorization,
+    seen_signature,
     sign,
     signature_fits,
 )
@@ -102,8 +109,18 @@ def test_a_timestamp_that_is_none():
     assert not signature_fits(SK, signed, "POST", PATH, QUERY, HEADERS, AT_S)
 
 
-def test_a_signature_may_be_used_again_for_ten_seconds():
-    seen = SeenSignatures()
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Store]:
+    source = str(tmp_path / "people.vultus")
+    if request.param == "postgres":
+        source = request.getfixturevalue("postgres_source")
+    opened = open_store(Places(source), Secrets(b"0123456789abcdef0123456789abcdef"))
+    yield opened
+    opened.close()
+
+
+def test_a_signature_may_be_used_again_for_ten_seconds(store: Store):
+    seen = SeenSignatures(store)
     assert seen.admit("a", 100.0)
     assert seen.admit("a", 100.0)  # calls of one second are signed alike
     assert seen.admit("a", 110.0)
@@ -112,12 +129,25 @@ def test_a_signature_may_be_used_again_for_ten_seconds():
     assert seen.admit("b", 1900.0)
 
 
-def test_what_cannot_fit_any_more_is_forgotten():
-    seen = SeenSignatures(most=2)
+def test_processes_tell_one_another(store: Store):
+    first, second = SeenSignatures(store), SeenSignatures(store)
+    assert first.admit("a", 100.0)
+    assert second.admit("a", 105.0)
+    assert not second.admit("a", 111.0)
+    assert not SeenSignatures(store).admit("a", 111.0)
+
+
+def test_what_memory_forgets_the_database_knows(store: Store):
+    seen = SeenSignatures(store, most=1)
     assert seen.admit("a", 0.0)
     assert seen.admit("b", 1.0)
-    assert seen.admit("c", 2.0)  # no room: the oldest goes
-    assert not seen.admit("c", 60.0)
-    seen = SeenSignatures()
-    seen.admit("a", 0.0)
-    assert seen.admit("a", 3601.0)  # forgotten; its timestamp is refused before
+    assert not seen.admit("a", 60.0)
+
+
+def test_what_cannot_fit_any_more_is_forgotten(store: Store):
+    SeenSignatures(store).admit("a", 0.0)
+    seen = SeenSignatures(store)
+    seen.admit("b", 3601.0)
+    with store.reading() as connection:
+        marks = connection.execute(select(seen_signature.c.first_s)).scalars().all()
+    assert marks == [3601.0]

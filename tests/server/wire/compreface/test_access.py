@@ -186,3 +186,12 @@ def test_failures_of_the_server(api, pictures, monkeypatch, error, status, messa
     assert "secret" not in answer.text
     if isinstance(error, BusyError):
         assert answer.headers["retry-after"] == "4"
+
+
+def test_too_many_large_bodies_at_once(api, client_for, make_key, gallery_path):
+    key = make_key(gallery_path)
+    with client_for(gallery_path, key, max_held_bytes=4096) as client:
+        small = type(api)(client, key.api_key, "acme")
+        answer = small.send("detection/detect", b"x" * 5000)
+        assert failed(answer)[:2] == (503, 0)
+        assert answer.headers["retry-after"] == "2"

@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from vultus.assess.gate import check, gate_policy
 from vultus.assess.pose import PoseSolver
 from vultus.errors import NoFaceError, RefusedFaceError
 from vultus.gallery import NewSample, quality_record
@@ -272,6 +273,14 @@ class Call:
         number = None if quality is None else quality_control_code(quality, level)
         if number is not None:
             raise v3(number)
+
+    def gated(self, faces: Sequence[Face]) -> list[Face]:
+        """Those of the faces that the server's own gate lets through."""
+        policy = gate_policy(self.service.settings.gate)
+        if policy == gate_policy("off"):
+            return list(faces)
+        looks = self.tools.looker.look(faces, quality=True)
+        return [x.face for x in looks if x.quality is None or check(x.quality, policy).accepted]
 
     def sample(self, user: str, shown: Shown) -> NewSample:
         """A face ready for the gallery, as the server's own gate and settings have it.

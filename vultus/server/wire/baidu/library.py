@@ -209,11 +209,22 @@ class Library:
     def remove_group(self, group: str) -> None:
         """Erase a group with its faces, and the users that are in no other.
 
+        As in `leave`, who has faces without a group stays known to other interfaces.
+
         Raises:
             UnknownGroupError: There is no such group.
         """
-        gone = [UserFace(self.token(s), s) for s in self._samples(group=group)]
-        self.gallery.remove_group(group, people="remove-orphans")
+        samples = self._samples(group=group)
+        staying = {sample.person for sample in samples if sample.group is None}
+        gone = [UserFace(self.token(s), s) for s in samples if s.group is not None]
+        if staying:
+            members = [m.person for m in self.gallery.memberships(group=group)]
+            self.gallery.remove_group(group)
+            for user in members:
+                if user not in staying:
+                    self._remove_if_nothing_is_left(user)
+        else:  # in one change
+            self.gallery.remove_group(group, people="remove-orphans")
         self._forget(gone)
 
     def remove_face(self, user: str, group: str, token: str) -> bool:

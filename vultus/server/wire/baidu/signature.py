@@ -15,11 +15,32 @@ from datetime import UTC, datetime
 from threading import Lock
 from urllib.parse import parse_qsl, quote, urlencode
 
-__all__ = ["SeenSignatures", "Signed", "parse_authorization", "sign", "signature_fits"]
+from sqlalchemy import Column, Float, Index, String, Table, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from vultus.server.store import Store
+from vultus.server.store.schema import metadata
+
+__all__ = [
+    "SeenSignatures",
+    "Signed",
+    "parse_authorization",
+    "seen_signature",
+    "sign",
+    "signature_fits",
+]
 
 _VERSION = "bce-auth-v1"
 _MAX_EXPIRE_S = 1800  # what every known client sends
 _MAX_HEADERS = 16
+
+seen_signature = Table(
+    "seen_signature",
+    metadata,
+    Column("mark", String(64), primary_key=True),
+    Column("first_s", Float, nullable=False),
+    Index("seen_signature_first", "first_s"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,33 +137,45 @@ def signature_fits(
 
 
 class SeenSignatures:
-    """Refuses a signature some time after it was first used.
+    """Refuses a signature some time after it was first used, at any process of the server.
 
     A client that makes several calls in one second signs them alike, for a timestamp has whole
     seconds: a signature that was seen cannot be refused at once. But such calls come close
     together, so one that comes later than `reuse_s` after the first is a replay.
 
-    Each process remembers what it saw itself.
-
     Args:
+        store: The access data, which all processes share.
         reuse_s: How long a signature may be used again.
-        most: How many are remembered; beyond, the oldest are forgotten.
+        most: How many are remembered in memory, to spare the database; beyond, the oldest go.
     """
 
-    def __init__(self, reuse_s: float = 10.0, most: int = 100_000) -> None:
-        self._reuse_s, self._most = reuse_s, most
-        self._first: OrderedDict[bytes, float] = OrderedDict()
+    def __init__(self, store: Store, reuse_s: float = 10.0, most: int = 10_000) -> None:
+        self._store, self._reuse_s, self._most = store, reuse_s, most
+        self._first: OrderedDict[str, float] = OrderedDict()
         self._lock = Lock()
+        store.ensure(seen_signature)
 
     def admit(self, signature: str, now_s: float) -> bool:
-        """Whether a signature that fits may be used now."""
-        key = hashlib.sha256(signature.encode()).digest()[:16]
+        """Whether a signature that fits may be used now; asks the database when it is new here."""
+        mark = hashlib.sha256(signature.encode()).hexdigest()
         with self._lock:
-            while self._first:
-                oldest, first_s = next(iter(self._first.items()))
-                # Beyond twice the longest life it cannot fit any more, whatever the clocks say.
-                if len(self._first) < self._most and now_s - first_s <= 2 * _MAX_EXPIRE_S:
-                    break
-                del self._first[oldest]
-            first = self._first.setdefault(key, now_s)
+            first = self._first.get(mark)
+        if first is None:
+            first = self._noted(mark, now_s)
+            with self._lock:
+                self._first[mark] = first
+                while len(self._first) > self._most:
+                    self._first.popitem(last=False)
         return now_s - first <= self._reuse_s
+
+    def _noted(self, mark: str, now_s: float) -> float:
+        """When a signature was first used, which is now where nobody knows of it."""
+        with self._store.writing() as connection:
+            # Beyond twice the longest life it cannot fit any more, whatever the clocks say.
+            over = now_s - 2 * _MAX_EXPIRE_S
+            connection.execute(delete(seen_signature).where(seen_signature.c.first_s < over))
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            new = dialect.insert(seen_signature).values(mark=mark, first_s=now_s)
+            connection.execute(new.on_conflict_do_nothing(index_elements=["mark"]))
+            query = select(seen_signature.c.first_s).where(seen_signature.c.mark == mark)
+            return float(connection.execute(query).scalar_one())

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from PIL import Image, ImageFilter
 
 MISSING = (216612, "user not exist")
 
@@ -246,8 +248,11 @@ def test_deleteuser_keeps_the_last_group(tenant: Any, pictures: Mapping[str, str
 def test_the_servers_gate_and_crops(
     client_for: Callable[..., AbstractContextManager[TestClient]],
     gallery_path: Path,
-    pictures: Mapping[str, str],
+    pictures: Any,
+    encode: Callable[..., str],
 ):
+    with Image.open(io.BytesIO(pictures.bytes("obama"))) as image:
+        poor_picture = encode(image.filter(ImageFilter.GaussianBlur(6)))
     path = "/rest/2.0/face/"
     fields = {"uid": "u", "group_id": "g", "image": pictures["obama"]}
     with client_for(gallery_path, gate="high", keep_crops=True) as client:
@@ -263,6 +268,20 @@ def test_the_servers_gate_and_crops(
     with client_for(gallery_path, gate="low", keep_crops=True) as client:
         told = client.post(f"{path}v2/faceset/user/add", data=fields)
         assert set(told.json()) == {"log_id"}
+        poor = {"group_id": "g", "image": poor_picture, "uid": "u"}
+        for method in ("identify", "verify", "multi-identify"):
+            assert client.post(f"{path}v2/{method}", data=poor).json()["error_code"] == 216615
+        asked = {"image": poor_picture, "image_type": "BASE64", "group_id_list": "g"}
+        told = client.post(f"{path}v3/search", json=asked).json()
+        assert 223113 <= told["error_code"] <= 223129
+        assert client.post(f"{path}v3/multi-search", json=asked).json()["error_code"] == 222202
+        seen = client.post(f"{path}v3/detect", json=asked).json()["result"]["face_list"]
+        by_token = {"user_id": "v", "group_id": "g", "image_type": "FACE_TOKEN"}
+        body = {**by_token, "image": seen[0]["face_token"]}
+        told = client.post(f"{path}v3/faceset/user/add", json=body).json()
+        assert 223113 <= told["error_code"] <= 223129
+        good = {**poor, "image": pictures["obama3"]}
+        assert client.post(f"{path}v2/identify", data=good).json()["result_num"] == 1
         (sample,) = client.app.state.service.main_gallery().samples()  # type: ignore[attr-defined]
         assert sample.has_crop
         assert sample.quality is not None

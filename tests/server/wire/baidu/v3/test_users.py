@@ -262,6 +262,20 @@ def test_groups(tenant: Any, pictures: Mapping[str, str]):
     assert told["error_code"] == 222209
 
 
+def test_deleting_a_group_leaves_people_of_other_interfaces(tenant: Any, pictures: Any):
+    gallery = tenant.gallery
+    made = tenant.service.recognizer.sample("anna", pictures.bytes("obama"), largest=True)
+    gallery.add_many([made])
+    add(tenant, pictures["obama"], user="both")
+    add(tenant, pictures["obama"], user="both", group="h")
+    add(tenant, pictures["obama2"], user="only")
+    gallery.join("anna", "g")
+    assert result(tenant.v3("faceset/group/delete", group_id="g")) is None
+    assert [person.id for person in gallery.people()] == ["anna", "both"]
+    assert gallery.person("anna").samples == 1
+    assert gallery.person("both").groups == ("h",)
+
+
 def test_copy(tenant: Any, pictures: Mapping[str, str]):
     token = result(add(tenant, pictures["obama"], user_info="info"))["face_token"]
 

@@ -101,7 +101,7 @@ def identify(call: Call) -> dict[str, Any]:
     known = _searchable(call, groups)
     if "faceliveness" in wanted:
         call.liveness([])
-    face = call.faces(picture)[0]
+    face = _admitted(call, picture)
     embedding = call.service.recognizer.embed(face)
     found = call.library.gallery.search(embedding, most, groups=known)
     rows = [row for row in (_user_row(call, one, known) for one in found) if row]
@@ -122,7 +122,7 @@ def verify(call: Call) -> dict[str, Any]:
         raise v2(216611)
     if "faceliveness" in call.fields.words("ext_fields"):
         call.liveness([])
-    face = call.faces(picture)[0]
+    face = _admitted(call, picture)
     embedding = call.service.recognizer.embed(face)
     scores = sorted((call.points(embedding.similarity(one)) for one in enrolled), reverse=True)
     return {"result_num": len(scores[:most]), "result": scores[:most], **_extra(call, [face])}
@@ -137,7 +137,9 @@ def multi_identify(call: Call) -> dict[str, Any]:
     known = _searchable(call, groups)
     if "faceliveness" in call.fields.words("ext_fields"):
         call.liveness([])
-    faces = call.faces(picture)[:most_faces]
+    faces = call.gated(call.faces(picture))[:most_faces]
+    if not faces:
+        raise v2(216615)
     embeddings = call.service.recognizer.embed(faces)
     found = call.library.gallery.search_many(embeddings, most_users, groups=known)
     rows: list[dict[str, Any]] = []
@@ -150,6 +152,19 @@ def multi_identify(call: Call) -> dict[str, Any]:
     if not rows:
         raise v2(216618)
     return {"result_num": len(rows), "result": rows, **_extra(call, faces)}
+
+
+def _admitted(call: Call, picture: Picture) -> Face:
+    """The largest face of a picture.
+
+    Raises:
+        NoFaceError: It shows none.
+        BaiduError: The server's own gate refuses it.
+    """
+    passed = call.gated(call.faces(picture)[:1])
+    if not passed:
+        raise v2(216615)
+    return passed[0]
 
 
 def _searchable(call: Call, groups: Sequence[str]) -> list[str]:
