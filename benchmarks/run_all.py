@@ -13,7 +13,7 @@ from common import Options
 HERE = Path(__file__).resolve().parent
 SUITES = (
     *("startup", "embed", "identify", "throughput", "memory", "lfw"),
-    *("detect", "accuracy", "gallery", "quality"),
+    *("detect", "accuracy", "gallery", "quality", "server"),
 )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 RESULTS = Path(__file__).resolve().parent / "results"
 ORDER = (
     *("embed", "identify", "startup", "throughput", "memory", "lfw"),
-    *("detect", "accuracy", "gallery", "quality"),
+    *("detect", "accuracy", "gallery", "quality", "server"),
 )
 MARK = {True: "met", False: "**missed**", None: ""}
 

@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from base64 import b64encode
-from contextlib import suppress
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -16,28 +16,32 @@ from urllib.parse import quote
 
 from vultus.samples import known_dir, photos_dir
 
+photos = [Path(name) for name in sys.argv[1:]] or sorted(photos_dir().iterdir())
+home = TemporaryDirectory()
+command = f"{sys.executable} -m vultus serve --anonymous --port 0 --gallery {home.name}/people.db"
+server = Popen(command.split(), stderr=PIPE, text=True)  # noqa: S603
+address = next(line for line in server.stderr if "listens on" in line).rpartition("/")[2].strip()
 
-def ask(web, path, *pictures):
+
+def ask(path, *pictures):
+    """Send pictures as JSON; as long as the server is starting, try again."""
     body = json.dumps({"images": [b64encode(p.read_bytes()).decode() for p in pictures]})
     while True:
-        with suppress(ConnectionRefusedError):
+        with suppress(ConnectionRefusedError), closing(HTTPConnection(address)) as web:
             web.request("POST", path, body, {"Content-Type": "application/json"})
-            with web.getresponse() as answer:
-                if answer.status != 503:  # busy, or still loading its model
-                    return json.load(answer)
+            answer = web.getresponse()
+            if answer.status != 503:
+                return json.load(answer)
         time.sleep(0.2)
 
 
-photos = [Path(name) for name in sys.argv[1:]] or sorted(photos_dir().iterdir())
-serve = [sys.executable, "-m", "vultus", "serve", "--anonymous", "--port", "0", "--gallery"]
-with (
-    TemporaryDirectory() as home,
-    Popen([*serve, f"{home}/a.db"], stderr=PIPE, text=True) as server,
-):
-    web = HTTPConnection(next(s for s in server.stderr if "listens on" in s).split("/")[-1].strip())
-    for picture in known_dir().iterdir():
-        ask(web, f"/v1/people/{quote(picture.stem)}/faces", picture)
-    for photo, found in zip(photos, ask(web, "/v1/identify/batch", *photos)["items"], strict=True):
-        faces = sorted(found["faces"], key=lambda face: face["box"][0])
-        print(f"{photo.name}:", ", ".join(face["person"] or "unknown" for face in faces))
-    server.terminate()
+with home, server:
+    try:
+        for picture in known_dir().iterdir():
+            ask(f"/v1/people/{quote(picture.stem)}/faces", picture)
+        for photo, found in zip(photos, ask("/v1/identify/batch", *photos)["items"], strict=True):
+            faces = sorted(found["faces"], key=lambda face: face["box"][0])
+            names = [face["person"] or "unknown" for face in faces]
+            print(f"{photo.name}:", ", ".join(names) or "no face")
+    finally:
+        server.terminate()

@@ -50,7 +50,7 @@ def test_every_example_is_short_and_tested() -> None:
     assert len(names) >= 5
     assert [name for name in names if f'"{name}"' not in text] == []
     for name in names:
-        assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 30, name
+        assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) < 50, name
 
 
 def test_detect(tmp_path: Path) -> None:
@@ -183,3 +183,9 @@ def test_import_encodings(tmp_path: Path) -> None:
     path.write_text('{"Ann": [1, 2]}')
     said = run("11_import_encodings.py", tmp_path, path).splitlines()
     assert said[0] == "0 encodings of ; 1 left"
+
+
+def test_server(tmp_path: Path) -> None:
+    pytest.importorskip("fastapi", reason="install the server: pip install 'vultus[server]'")
+    assert run("09_server.py", tmp_path).splitlines() == ANSWERS.splitlines()[1:]
+    assert list(tmp_path.iterdir()) == []

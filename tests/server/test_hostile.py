@@ -933,6 +933,22 @@ def test_a_request_hidden_in_another_is_not_answered(place: Place) -> None:
     assert b"live" not in heard
 
 
+def test_clients_that_go_away(place: Place, one: Tenant) -> None:
+    host, _, port = place.running.url.partition("://")[2].rpartition(":")
+    key = one.keys.api_key
+    for path in ("/v1/detect", f"{V2}detect?access_token={one.token}", "/api/v1/detection/detect"):
+        for kind in ("application/json", "multipart/form-data; boundary=x"):
+            head = (
+                f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
+                f"x-api-key: {key}\r\nContent-Type: {kind}\r\nContent-Length: 1000\r\n\r\n--x"
+            )
+            with socket.create_connection((host, int(port)), timeout=5) as connection:
+                connection.sendall(head.encode())
+                time.sleep(0.05)
+    assert place.running.request("/health/ready")[0] == 200
+    # That nothing of this is an error in the log, `test_the_log_tells_nothing` sees.
+
+
 def test_heads_without_end(place: Place) -> None:
     head = b"GET /health/live HTTP/1.1\r\nHost: x\r\n" + b"X-A: " + b"a" * 200_000
     heard = _say(place, head, 3.0)

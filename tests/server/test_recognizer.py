@@ -13,7 +13,7 @@ from vultus.errors import DegenerateLandmarksError
 from vultus.gallery import MemoryGallery
 from vultus.pipeline import Recognizer
 from vultus.server.metrics import Metrics
-from vultus.server.recognizer import Batcher, ServingRecognizer, timed
+from vultus.server.recognizer import Batcher, ServingRecognizer, load_liveness, timed
 from vultus.sources import Limits
 
 COUNT = "vultus_stage_seconds_count"
@@ -88,3 +88,18 @@ def test_the_serving_recogniser_answers_as_the_plain_one_and_times_its_stages(
         assert f'{COUNT}{{stage="{stage}"}} {count:.1f}' in page
     assert len(gallery) == 1
     assert "Kim" in gallery
+
+
+def test_liveness_is_told_only_where_a_model_is_installed(monkeypatch: pytest.MonkeyPatch):
+    assert load_liveness() is None  # tests see no models but those that ship
+
+    class Model:
+        def scores(self, faces: Sequence[Any]) -> Any:
+            return np.asarray([0.25] * len(faces))
+
+    monkeypatch.setattr("vultus.assess.liveness.installed_liveness", lambda **_: Model())
+    found = load_liveness()
+    assert found is not None
+    faces: list[Any] = [object(), object()]
+    assert found.score(faces) == [0.25, 0.25]
+    assert found.score([]) == []

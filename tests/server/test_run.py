@@ -192,6 +192,9 @@ def test_check_tells_whether_it_could_start(
     assert mirrored.code == 4
     assert "space-mismatch" in mirrored.err
     assert "dlib-10+mirror" in mirrored.err  # both are named
+    config.write_text('threshold = "fmr=0"\n')
+    impossible = vultus("serve", "--gallery", enrolled_path, "--check", "--config", config)
+    assert impossible.code == 4
     assert vultus("serve", "--gallery", "nowhere/people.vultus", "--check").code == 4
 
 

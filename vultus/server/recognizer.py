@@ -5,18 +5,30 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Sequence
-from typing import Any, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from vultus.encode import FaceEmbedder
+from vultus.errors import ModelMissingError
 from vultus.gallery import Gallery
 from vultus.pipeline import Recognizer, load
 from vultus.runtime import SessionOptions
 from vultus.server.metrics import Metrics
-from vultus.server.settings import Settings
+from vultus.server.settings import Settings, threshold_of
 from vultus.sources import ImageSource, Limits, load_frame
 from vultus.types import Embedding, Face, Frame, Match
 
-__all__ = ["ServingRecognizer", "TimedGallery", "load_recognizer"]
+if TYPE_CHECKING:
+    from vultus.assess.liveness import PassiveLiveness
+
+__all__ = [
+    "Batcher",
+    "InstalledLiveness",
+    "ServingRecognizer",
+    "TimedGallery",
+    "load_liveness",
+    "load_recognizer",
+    "timed",
+]
 
 
 class ServingRecognizer(Recognizer):
@@ -158,6 +170,8 @@ def load_recognizer(settings: Settings, metrics: Metrics, crop_key: bytes | None
         embedder=settings.model,
         min_face_px=settings.min_face_px,
         mirror=settings.mirror,
+        threshold=threshold_of(settings.threshold),
+        calibration=settings.calibration,
         threads=SessionOptions().threads,
         gate=settings.gate,
         crop_key=crop_key,
@@ -169,6 +183,32 @@ def load_recognizer(settings: Settings, metrics: Metrics, crop_key: bytes | None
         batcher = Batcher(base.embedder, settings.max_batch, wait_s, metrics)
     _warm_up(base)
     return ServingRecognizer(base, limits, metrics, batcher)
+
+
+class InstalledLiveness:
+    """Scores of the liveness models that are on this machine.
+
+    Args:
+        model: The models.
+    """
+
+    def __init__(self, model: PassiveLiveness) -> None:
+        self._model = model
+
+    def score(self, faces: Sequence[Face]) -> list[float]:
+        """One score in [0, 1] per face; 1 is alive."""
+        return [float(score) for score in self._model.scores(faces)]
+
+
+def load_liveness() -> InstalledLiveness | None:
+    """The liveness models, one thread each call; ``None`` where none is installed."""
+    from vultus.assess.liveness import installed_liveness
+
+    try:
+        # Interfaces hold scores against limits of their own, so the threshold does not matter.
+        return InstalledLiveness(installed_liveness(options=SessionOptions(), threshold=0.5))
+    except ModelMissingError:
+        return None
 
 
 def _warm_up(recognizer: Recognizer) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import uvicorn
 
+from vultus.decide import DEFAULT_POLICY, load_calibration, threshold_for
 from vultus.errors import VultusError
 from vultus.gallery import open_gallery
 from vultus.models import ModelCard, Registry, space_in
@@ -25,7 +26,7 @@ from vultus.server.errors import SettingsError, space_mismatch
 from vultus.server.logs import configure_logging
 from vultus.server.places import Places
 from vultus.server.secrets import load_secrets
-from vultus.server.settings import Settings
+from vultus.server.settings import Settings, threshold_of
 from vultus.server.store import open_store
 
 __all__ = ["check", "serve", "work"]
@@ -57,6 +58,9 @@ def check(settings: Settings) -> dict[str, str]:
         known, faces = gallery.space, len(gallery)
     if known is not None and known != space:
         raise space_mismatch(known, space)
+    own = None if settings.calibration is None else load_calibration(settings.calibration, space)
+    if settings.threshold != DEFAULT_POLICY:
+        threshold_for(embedder, space, threshold_of(settings.threshold), own)
     store = open_store(places, load_secrets(places.secret))
     store.close()
     if settings.tls_cert is not None:

@@ -76,7 +76,7 @@ class Service:
         quotas: Requests a day.
         secrets: The server's.
         metrics: What is counted.
-        liveness: A model that tells living faces, or ``None``.
+        liveness: A model that tells living faces; ``None`` where none is installed.
 
     Raises:
         SettingsError: It cannot start like this.
@@ -137,7 +137,7 @@ class Service:
             SpaceMismatchError: The gallery was made with another model.
             VultusError: Either cannot be used.
         """
-        from vultus.server.recognizer import load_recognizer
+        from vultus.server.recognizer import load_liveness, load_recognizer
 
         crop_key = self.crop_key if self.settings.keep_crops else None
         gallery = self.main_gallery()
@@ -147,6 +147,7 @@ class Service:
         if known is not None and known != space:
             raise space_mismatch(known, space)
         _warm_search(gallery, recognizer)
+        self.liveness = load_liveness()
         self._recognizer = recognizer
 
     def close(self) -> None:

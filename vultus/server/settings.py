@@ -11,11 +11,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from vultus.decide import DEFAULT_POLICY
 from vultus.runtime import default_threads
 from vultus.server.errors import SettingsError
 from vultus.server.secrets import VARIABLE as SECRET_VARIABLE
 
-__all__ = ["PREFIX", "Settings", "is_loopback", "load_settings"]
+__all__ = ["PREFIX", "Settings", "is_loopback", "load_settings", "threshold_of"]
 
 PREFIX = "VULTUS_SERVER_"
 """How the environment's variables begin; the setting's name in capitals follows."""
@@ -39,6 +40,8 @@ class Settings(BaseModel):
         mirror: Average each face with its mirror image.
         min_face_px: Smallest face side to look for.
         gate: What is asked of faces: ``off``, ``low``, ``normal``, ``high``.
+        threshold: From which similarity two faces are the same: a policy, or a cosine.
+        calibration: File of error rates measured on the operator's own people.
         max_body_bytes: Most bytes of a request's body.
         max_held_bytes: Most bytes that the bodies of all requests of a process hold at once.
         max_pixels: Most pixels of a picture.
@@ -78,6 +81,8 @@ class Settings(BaseModel):
     mirror: bool = True
     min_face_px: Annotated[float, Field(ge=12, le=4096)] = 40.0
     gate: Literal["off", "low", "normal", "high"] = "off"
+    threshold: str = DEFAULT_POLICY
+    calibration: Path | None = None
     max_body_bytes: Annotated[int, Field(ge=1024)] = 25 * 1024 * 1024
     max_held_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024 * 1024
     max_pixels: Annotated[int, Field(ge=1)] = 40_000_000
@@ -134,6 +139,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def threshold_of(text: str) -> str | float:
+    """A threshold as `vultus.load` takes it: a number is a cosine, anything else a policy."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def load_settings(

@@ -83,6 +83,19 @@ def test_the_largest_alone(flat: Path, tmp_path: Path, heard):
         assert saved.size == (64, 64)
 
 
+def test_finds_the_people_of_a_folder(shared_data: Path, tmp_path: Path, heard):
+    """Five people, six small photos each, nothing but the defaults."""
+    (tmp_path / "flat").mkdir()
+    whose = []
+    for person in sorted((shared_data / "people").iterdir()):
+        for path in sorted(person.iterdir())[:6]:
+            shutil.copy(path, tmp_path / "flat" / f"{person.name}_{path.name}")
+            whose.append(person.name)
+    found = cluster(MODEL, tmp_path / "flat", tmp_path / "out", talk=heard.talk)
+    assert [len({whose[i] for i in members}) for members in found] == [1] * 5
+    assert sum(map(len, found)) == 30
+
+
 def test_noise_is_not_saved(flat: Path, tmp_path: Path, heard):
     options = ClusterOptions(min_cluster_size=2)
     assert cluster(MODEL, flat, tmp_path / "out", options, talk=heard.talk) == [[0, 1, 3]]

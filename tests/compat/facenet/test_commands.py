@@ -137,6 +137,27 @@ def test_the_whole_way(vultus, tree: Path, photos: Path, tmp_path: Path):
     assert ended.out.splitlines()[-1].startswith("Barack Obama: 0.")
 
 
+def test_the_home_is_expanded(vultus, photos: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    shutil.copy(photos / "obama2.jpg", tmp_path / "a.jpg")
+    ended = vultus("facenet", "compare", "dlib-resnet-v1", "~/a.jpg")
+    assert f"0: {tmp_path / 'a.jpg'}\n" in ended.out
+
+
+def test_a_classifier_of_vultus_classify(vultus, tree: Path, photos: Path, tmp_path: Path):
+    pytest.importorskip("sklearn", reason="pip install 'vultus[evaluate]'")
+    model, photo = tmp_path / "c.npz", photos / "obama3.jpg"
+    words = ["classify", "train", tree, "-o", model, "--kind", "logistic", "--no-reject"]
+    assert vultus(*words, "--no-mirror", "--min-images", 1).code == 0
+    ended = vultus("facenet", "predict", photo, "dlib-resnet-v1", model)
+    assert ended.out.splitlines()[-1].startswith("Barack_Obama: 0.")
+    assert vultus(*words, "--min-images", 1).code == 0  # mirrored: another space
+    ended = vultus("facenet", "predict", photo, "dlib-resnet-v1", model)
+    assert (ended.code, ended.out) == (4, "")
+    assert ended.err.startswith("error space-mismatch: ")
+
+
 @pytest.mark.parametrize(
     ("word", "crops"),
     [("False", ["wall.png"]), ("True", ["wall_0.png", "wall_1.png", "wall_2.png"])],

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.resources
 import shutil
 from pathlib import Path
 
@@ -76,6 +77,22 @@ def test_a_model_nobody_measured(frozen: Path, tmp_path: Path):
     assert model.space.model == "my-own"  # the card without a digest takes the file's
     assert model.space.digest == Registry().get("dlib-resnet-v1").weight().sha256
     assert model.threshold(0.55)[0] == 0.55
+
+
+def test_another_alignment(shared_models: Path, photos: Path, plain, tmp_path: Path):
+    """An ONNX file of one's own with its card: MobileFaceNet, ArcFace's template."""
+    card = Registry().get("mobilefacenet")
+    shutil.copy(shared_models / card.weight().file, tmp_path / "net.onnx")
+    packaged = importlib.resources.files("vultus.models").joinpath("cards", "mobilefacenet.toml")
+    (tmp_path / "net.toml").write_bytes(packaged.read_bytes())
+    model = load_model(str(tmp_path / "net.onnx"))
+    assert (model.space.model, model.space.preprocessing) == ("mobilefacenet", "arcface-112")
+    one, same, other = (
+        model.embed(plain.detect(photos / name)[:1])[0]
+        for name in ("obama2.jpg", "obama3.jpg", "astronaut.png")
+    )
+    limit, _ = model.threshold(0.5)
+    assert one @ same > limit > one @ other
 
 
 @pytest.mark.parametrize("name", ["m.pb", "model-1.ckpt-90.index", "m.meta", "m.H5"])

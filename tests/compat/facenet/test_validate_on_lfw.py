@@ -154,6 +154,38 @@ def test_the_four_lines(tmp_path: Path, stubbed, heard, metric, flipped, subtrac
     assert 0.0 < measured.accuracy <= 1.0
 
 
+def test_a_curve_that_never_meets_the_error_rate(tmp_path: Path, heard, monkeypatch):
+    """Squared distances go up to 8 when flipped; the grid ends at 4, the original fails."""
+
+    def features(model, paths, talk, *, flipped, every, tick):
+        first = np.tile(np.eye(8)[0], 2)
+        return np.stack([first if path.stem == "A_0001" else -first for path in paths])
+
+    monkeypatch.setattr(module, "features", features)
+    for name in ("A/A_0001.jpg", "A/A_0002.jpg", "B/B_0001.jpg"):
+        (tmp_path / "lfw" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "lfw" / name).touch()
+    (tmp_path / "p").write_text("1\n" + 2 * "A\t1\t2\nA\t1\tB\t1\n")
+    options = LfwOptions(lfw_nrof_folds=2, use_flipped_images=True)
+    validate_on_lfw(tmp_path / "lfw", "dlib-resnet-v1", tmp_path / "p", options, talk=heard.talk)
+    assert heard.lines[3] == "Accuracy: 0.50000+-0.00000"
+    assert heard.lines[-1] == "Equal Error Rate (EER): nan"
+
+
+def test_a_fold_of_one_kind(tmp_path: Path, stubbed, heard):
+    pairs = made_up(tmp_path)
+    lines = pairs.read_text().splitlines()
+    pairs.write_text("\n".join([lines[0], *sorted(lines[1:], key=lambda line: line.count("\t"))]))
+    with pytest.raises(InsufficientDataError, match="every fold needs pairs of one person and of"):
+        validate_on_lfw(
+            tmp_path / "lfw",
+            "dlib-resnet-v1",
+            pairs,
+            LfwOptions(lfw_nrof_folds=4),
+            talk=heard.talk,
+        )
+
+
 def test_from_pictures(samples: Path, tmp_path: Path, heard):
     photos, root = samples / "photos", tmp_path / "lfw"
     (root / "Obama").mkdir(parents=True)

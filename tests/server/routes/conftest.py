@@ -35,7 +35,9 @@ def api(
 
 
 @pytest.fixture(scope="module")
-def key_for(api: TestClient, make_key: Callable[..., NewApplication]) -> Callable[..., dict[str, str]]:
+def key_for(
+    api: TestClient, make_key: Callable[..., NewApplication]
+) -> Callable[..., dict[str, str]]:
     """`key_for(scopes="read", tenant="acme")`: headers with another key of the same server."""
     gallery = api.app.state.service.settings.gallery  # type: ignore[attr-defined]
 

@@ -10,7 +10,9 @@ def test_faces_of_several_pictures(
     api: TestClient, parts: Callable[..., Any], text: Callable[[str], str]
 ) -> None:
     names = ("wall.jpg", "rocket.jpg", "obama2.jpg")
-    items = api.post("/v1/detect/batch", files=parts(*names), data={"max_faces": "2"}).json()["items"]
+    items = api.post("/v1/detect/batch", files=parts(*names), data={"max_faces": "2"}).json()[
+        "items"
+    ]
     assert [item["index"] for item in items] == [0, 1, 2]
     assert [len(item["faces"]) for item in items] == [2, 0, 1]
     assert [item["image"]["width"] for item in items] == [1500, 640, 626]
@@ -44,9 +46,7 @@ def test_an_unknown_group_fails_the_whole(
     failed(answer, 404, "group-unknown")
 
 
-def test_more_pictures_than_the_queue_holds(
-    api: TestClient, parts: Callable[..., Any]
-) -> None:
+def test_more_pictures_than_the_queue_holds(api: TestClient, parts: Callable[..., Any]) -> None:
     names = ["rocket.jpg"] * 32
     answer = api.post("/v1/detect/batch", files=parts(*names))
     assert answer.status_code == 200

@@ -40,7 +40,9 @@ def test_what_is_no_picture(api: TestClient, failed: Failed) -> None:
     failed(api.post("/v1/detect", files=[("file", ("a.jpg", b""))]), 422, "image-empty")
 
 
-def test_a_picture_cut_short(api: TestClient, photo: Callable[[str], bytes], failed: Failed) -> None:
+def test_a_picture_cut_short(
+    api: TestClient, photo: Callable[[str], bytes], failed: Failed
+) -> None:
     half = photo("obama2.jpg")[:50_000]
     failed(api.post("/v1/detect", files=[("file", ("a.jpg", half))]), 422, "image-damaged")
 
@@ -58,7 +60,9 @@ def png_of(width: int, height: int) -> bytes:
     """A PNG that says it has so many pixels, a few hundred bytes long."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     pixels = zlib.compress(b"\0" * 100_000)
@@ -113,7 +117,10 @@ def test_broken_multipart(api: TestClient, failed: Failed) -> None:
     for kind, body in (
         ("multipart/form-data", b"x"),
         ("multipart/form-data; boundary=b", b"--b\r\nnonsense"),
-        ("multipart/form-data; boundary=b", b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--"),
+        (
+            "multipart/form-data; boundary=b",
+            b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--",
+        ),
         ("multipart/form-data; boundary=b", b""),
     ):
         answer = api.post("/v1/detect", content=body, headers={"content-type": kind})

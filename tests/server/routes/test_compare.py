@@ -12,7 +12,10 @@ Failed = Callable[..., dict[str, Any]]
 
 
 def test_the_same_person(
-    api: TestClient, parts: Callable[..., Any], photo: Callable[[str], bytes], recognizer: Recognizer
+    api: TestClient,
+    parts: Callable[..., Any],
+    photo: Callable[[str], bytes],
+    recognizer: Recognizer,
 ) -> None:
     answer = api.post("/v1/compare", files=parts("Barack Obama.jpg", "obama2.jpg"))
     assert answer.status_code == 200

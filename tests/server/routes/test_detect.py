@@ -60,7 +60,10 @@ def test_more_landmarks(
 
 
 def test_pose_quality_and_gate(
-    api: TestClient, parts: Callable[..., Any], photo: Callable[[str], bytes], recognizer: Recognizer
+    api: TestClient,
+    parts: Callable[..., Any],
+    photo: Callable[[str], bytes],
+    recognizer: Recognizer,
 ) -> None:
     asked = {"pose": "true", "quality": "true", "gate": "high"}
     answer = api.post("/v1/detect", files=parts("obama2.jpg"), data=asked)

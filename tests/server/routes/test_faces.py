@@ -94,9 +94,10 @@ def test_what_is_stored(api: TestClient, parts: Callable[..., Any], failed: Fail
     first, second = (face["id"] for face in body["faces"])
     found = api.get(f"/v1/faces/{first}")
     assert found.json() == body["faces"][0]
-    assert api.get(
-        f"/v1/faces/{first}", headers={"if-none-match": found.headers["etag"]}
-    ).status_code == 304
+    assert (
+        api.get(f"/v1/faces/{first}", headers={"if-none-match": found.headers["etag"]}).status_code
+        == 304
+    )
     page = api.get("/v1/faces", params={"person": "stored", "limit": 1}).json()
     assert [face["id"] for face in page["items"]] == [first]
     params = {"person": "stored", "limit": 1, "cursor": page["next"]}

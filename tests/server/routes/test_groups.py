@@ -30,7 +30,9 @@ def test_a_group_from_beginning_to_end(api: TestClient, failed: Failed) -> None:
     failed(api.delete("/v1/groups/h"), 404, "group-unknown")
 
 
-@pytest.mark.parametrize("name", ["\u5458\u5de5", "a/b/../c", "<b>", "'; DROP TABLE person_group;--"])
+@pytest.mark.parametrize(
+    "name", ["\u5458\u5de5", "a/b/../c", "<b>", "'; DROP TABLE person_group;--"]
+)
 def test_any_name(api: TestClient, name: str) -> None:
     address = api.post("/v1/groups", json={"id": name}).headers["location"]
     assert address == f"/v1/groups/{quote(name, safe='')}"
@@ -96,9 +98,7 @@ def test_who_is_in_which(api: TestClient, failed: Failed) -> None:
     failed(api.put("/v1/memberships", json={}), 422, "request-invalid")
 
 
-def test_leaving_erases_the_faces_of_that_scope(
-    api: TestClient, parts: Callable[..., Any]
-) -> None:
+def test_leaving_erases_the_faces_of_that_scope(api: TestClient, parts: Callable[..., Any]) -> None:
     answer = api.post(
         "/v1/people/scoped/faces", files=parts("astronaut.png"), data={"group": "scope"}
     )

@@ -72,7 +72,9 @@ def test_any_id_and_name_is_kept_as_it_is(api: TestClient, name: str) -> None:
     assert api.delete(path(renamed.json()["id"])).json() == {"faces": 0}
 
 
-@pytest.mark.parametrize("name", ["", " ", "\x00", "a\nb", "a\u202eb", "x" * 257, "\U0001f600" * 65])
+@pytest.mark.parametrize(
+    "name", ["", " ", "\x00", "a\nb", "a\u202eb", "x" * 257, "\U0001f600" * 65]
+)
 def test_ids_nobody_can_have(api: TestClient, failed: Failed, name: str) -> None:
     answer = api.post("/v1/people", json={"id": name})
     assert answer.status_code == 422
@@ -94,7 +96,9 @@ def test_path_like_addresses_lead_nowhere(api: TestClient) -> None:
     assert api.get("/v1/people/%ff").json()["code"] in {"person-unknown", "value-range"}
 
 
-@pytest.mark.parametrize("name", ["50%25 off %2F", "../../x", "a/b", "\u738b/\U0001f600", "%", "a//b/"])
+@pytest.mark.parametrize(
+    "name", ["50%25 off %2F", "../../x", "a/b", "\u738b/\U0001f600", "%", "a//b/"]
+)
 def test_any_id_over_the_wire(server: Any, name: str) -> None:
     """httpx's client for tests decodes addresses twice; real servers do not."""
     headers = {**bearer(server), "content-type": "application/json"}
@@ -115,7 +119,11 @@ def test_put_makes_and_changes(api: TestClient, failed: Failed) -> None:
     made = api.put("/v1/people/put", json={"name": "One"}, headers={"if-none-match": "*"})
     assert (made.status_code, made.json()["name"]) == (201, "One")
     again = api.put("/v1/people/put", json={"consent": "form 2"})
-    assert (again.status_code, again.json()["name"], again.json()["consent"]) == (200, "One", "form 2")
+    assert (again.status_code, again.json()["name"], again.json()["consent"]) == (
+        200,
+        "One",
+        "form 2",
+    )
     answer = api.put("/v1/people/put", json={}, headers={"if-none-match": "*"})
     failed(answer, 412, "precondition-failed")
     answer = api.put("/v1/people/put-2", json={}, headers={"if-match": "*"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,17 +70,22 @@ def calculate_filtering_metrics(
     vectors = features(loaded, paths, talk, every=batch_size, tick=tick)
     distances = distances_to_centers(vectors, np.array(labels))
     talk.line(f"Writing filtering data to {data_file_name}")
-    text = library.string_dtype("utf-8")
-
-    def write(temporary: Path) -> None:
-        with library.File(temporary, "w") as file:
-            file.create_dataset("class_names", data=[one.name for one in dataset], dtype=text)
-            file.create_dataset("image_list", data=[str(path) for path in paths], dtype=text)
-            file.create_dataset("label_list", data=np.array(labels, np.int64))
-            file.create_dataset("distance_to_center", data=distances)
-
-    replace_file(data_file_name, write)
+    values = {
+        "class_names": [one.name for one in dataset],
+        "image_list": [str(path) for path in paths],
+        "label_list": np.array(labels, np.int64),
+        "distance_to_center": distances,
+    }
+    replace_file(data_file_name, lambda path: _write(library, path, values))
     return distances
+
+
+def _write(library: Any, path: Path, values: Mapping[str, Any]) -> None:
+    """One data set per value; lists are of text."""
+    with library.File(path, "w") as file:
+        for name, value in values.items():
+            kind = library.string_dtype("utf-8") if isinstance(value, list) else None
+            file.create_dataset(name, data=value, dtype=kind)
 
 
 def distances_to_centers(

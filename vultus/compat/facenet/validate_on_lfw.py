@@ -116,13 +116,7 @@ def validate_on_lfw(
         distance=_METRICS[options.distance_metric],
         subtract_mean=options.subtract_mean,
     )
-    talk.line(f"Accuracy: {measured.accuracy:2.5f}+-{measured.accuracy_std:2.5f}")
-    talk.line(
-        f"Validation rate: {measured.val:2.5f}+-{measured.val_std:2.5f} "
-        f"@ FAR={measured.val_far:2.5f}"
-    )
-    talk.line(f"Area Under Curve (AUC): {measured.grid_auc:1.3f}")
-    talk.line(f"Equal Error Rate (EER): {measured.grid_eer:1.3f}")
+    _tell(measured, talk)
     return measured
 
 
@@ -149,6 +143,16 @@ def read_pairs(path: Path) -> list[NamedPair]:
     if not pairs:
         raise DataFileError(f"{path} holds no pair after its first line", path=str(path))
     return pairs
+
+
+def _tell(measured: FoldedAccuracy, talk: Talk) -> None:
+    talk.line(f"Accuracy: {measured.accuracy:2.5f}+-{measured.accuracy_std:2.5f}")
+    talk.line(
+        f"Validation rate: {measured.val:2.5f}+-{measured.val_std:2.5f} "
+        f"@ FAR={measured.val_far:2.5f}"
+    )
+    talk.line(f"Area Under Curve (AUC): {measured.grid_auc:1.3f}")
+    talk.line(f"Equal Error Rate (EER): {measured.grid_eer:1.3f}")
 
 
 def _pair(path: Path, number: int, line: str) -> NamedPair:

@@ -52,7 +52,6 @@ class Call:
 
     async def records(self, job: Callable[[Gallery], T]) -> T:
         """Do something short with the gallery, on a thread, under the principal's name."""
-
         headers = self.request.headers
         conditional = "if-match" in headers or "if-none-match" in headers
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import io
 import itertools
 import json
@@ -212,11 +211,3 @@ def sdk(clients: Path) -> Callable[..., list[Any]]:
         return found
 
     return run
-
-
-@pytest.fixture
-def sdk_for(sdk: Callable[..., list[Any]]) -> Callable[..., Callable[..., list[Any]]]:
-    """`sdk_for(client, running)` fixes the first arguments."""
-    return lambda client, running, key=None: functools.partial(
-        sdk, client, running.url, key or running.key
-    )

@@ -143,6 +143,12 @@ def test_a_count_of_predictions(api):
     assert failed(answer) == (400, 26, "prediction_count should be equal or greater than 1; ")
 
 
+def test_too_many_at_once(api):
+    rows = [[0] * 128] * 10_001
+    answer = api("POST", "recognition/embeddings/recognize", json={"embeddings": rows})
+    assert failed(answer) == (400, 26, "There must be at most 10000 embeddings")
+
+
 def test_a_large_body_is_answered(api, known):
     rows = np.random.default_rng(1).standard_normal((1500, 128)).round(6).tolist()
     body = told(api("POST", "recognition/embeddings/recognize", json={"embeddings": rows}))

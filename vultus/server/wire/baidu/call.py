@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -46,7 +47,9 @@ Order: TypeAlias = Literal["largest", "nearest"]
 Reply: TypeAlias = dict[str, Any] | None
 
 # What V3's levels ask of a liveness score. Source: contract, Face V3 section 3, faceverify.
-LIVENESS_THRESHOLDS: Mapping[str, float] = {"LOW": 0.05, "NORMAL": 0.3, "HIGH": 0.9}
+LIVENESS_THRESHOLDS: Mapping[str, float] = MappingProxyType(
+    {"LOW": 0.05, "NORMAL": 0.3, "HIGH": 0.9}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,18 +252,10 @@ class Call:
             embedding = Embedding(vector, space, found.held.raw_norm)
             return Shown(token, None, about, embedding, quality)
         for number in found.numbers:
-            embedded = self._enrolled(number)
+            embedded = self.library.enrolled(token, number)
             if embedded is not None:
                 return Shown(token, None, about, embedded, quality)
         return None
-
-    def _enrolled(self, number: int) -> Embedding | None:
-        from vultus.errors import SpaceMismatchError, UnknownSampleError
-
-        try:
-            return self.library.gallery.embedding(number)
-        except (UnknownSampleError, SpaceMismatchError):
-            return None
 
     # -- asking and enrolling -----------------------------------------------------------------
 

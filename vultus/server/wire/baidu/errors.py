@@ -185,7 +185,7 @@ _CODES_OF: tuple[tuple[type[VultusError], int, int], ...] = (
     (base.GalleryError, 216300, 222302),
     (base.SpaceMismatchError, 216400, 222302),
 )
-_INTERNAL = {"v2": 216401, "v3": 222302}
+_INTERNAL: Mapping[Dialect, int] = MappingProxyType({"v2": 216401, "v3": 222302})
 
 
 def translated(error: BaseException, dialect: Dialect) -> BaiduError:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from fastapi import APIRouter, FastAPI, Request
 from starlette.responses import Response
@@ -50,10 +51,12 @@ _LARGE_BYTES = 64 * 1024  # parsing more than this would hold up other requests
 _PURGE_S = 60.0
 _MOST_FETCHED = 8  # pictures of one call, as many as faceverify takes
 
-METHODS: Mapping[str, Method] = {
-    **{f"{_FACE}v2/{path}": method for path, method in v2.METHODS.items()},
-    **{f"{_FACE}{path}": method for path, method in v3.METHODS.items()},
-}
+METHODS: Mapping[str, Method] = MappingProxyType(
+    {
+        **{f"{_FACE}v2/{path}": method for path, method in v2.METHODS.items()},
+        **{f"{_FACE}{path}": method for path, method in v3.METHODS.items()},
+    }
+)
 """All methods by their path."""
 
 _FORBIDDEN = frozenset(_FACE + path for path in v3.FORBIDDEN)

@@ -12,7 +12,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from vultus.errors import UnknownGroupError, UnknownPersonError, UnknownSampleError
+from vultus.errors import (
+    SpaceMismatchError,
+    UnknownGroupError,
+    UnknownPersonError,
+    UnknownSampleError,
+)
 from vultus.gallery import Gallery, Membership, NewSample, Sample
 from vultus.server.store.faces import FaceTokens
 from vultus.types import Embedding
@@ -108,7 +113,20 @@ class Library:
         digest = sample.source_digest or ""
         if digest.startswith(_PREFIX):
             return digest.removeprefix(_PREFIX)
-        return self._faces.token_of(self._tenant, "sample", str(sample.number))
+        identity = ("sample", str(sample.number), sample.created_at)
+        return self._faces.token_of(self._tenant, *identity)
+
+    def enrolled(self, token: str, number: int) -> Embedding | None:
+        """The embedding of a sample, if it still is the face of this token; else that is noted."""
+        try:
+            if self.token(self.gallery.sample(number)) == token:
+                return self.gallery.embedding(number)
+        except SpaceMismatchError:  # another model is active now
+            return None
+        except UnknownSampleError:  # erased, by another interface
+            pass
+        self._faces.forget(self._tenant, [], [number])
+        return None
 
     def embeddings(self, user: str, groups: Sequence[str]) -> list[Embedding]:
         """The embeddings of a user's faces that count in any of the groups."""

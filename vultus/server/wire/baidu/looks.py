@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from vultus.assess.attributes import DEFAULT_MODEL, AttributeReader
@@ -13,7 +14,7 @@ from vultus.assess.landmarks import PRESENT, MeshLandmarker
 from vultus.assess.pose import PoseSolver
 from vultus.assess.quality import QualityAssessor
 from vultus.assess.schemes import to_scheme
-from vultus.errors import ModelError
+from vultus.errors import ModelMissingError
 from vultus.models import Registry, Store
 from vultus.runtime import SessionOptions
 from vultus.types import Attributes, DenseLandmarks, Face, Occlusion, Pose, Quality
@@ -36,28 +37,32 @@ _WHOLE = 0.99
 _LEFT_EYE, _RIGHT_EYE, _NOSE, _LIPS = 21, 38, 57, slice(58, 72)
 
 # What the gate says, in V3's codes. Several covered parts are "face is covered".
-_COVERED: Mapping[str, int] = {
-    "left-eye-covered": 223121,
-    "right-eye-covered": 223122,
-    "left-cheek-covered": 223123,
-    "right-cheek-covered": 223124,
-    "chin-covered": 223125,
-    "nose-covered": 223126,
-    "mouth-covered": 223127,
-}
-_REFUSED: Mapping[str, int] = {
-    "yaw": 223129,
-    "pitch": 223129,
-    "roll": 223129,
-    "blurred": 223114,
-    "too-dark": 223115,
-    "too-bright": 223115,
-    "low-contrast": 223115,
-    "incomplete": 223116,
-    "too-small": 223118,
-    "eyes-too-close": 223118,
-    "low-score": 223118,
-}
+_COVERED: Mapping[str, int] = MappingProxyType(
+    {
+        "left-eye-covered": 223121,
+        "right-eye-covered": 223122,
+        "left-cheek-covered": 223123,
+        "right-cheek-covered": 223124,
+        "chin-covered": 223125,
+        "nose-covered": 223126,
+        "mouth-covered": 223127,
+    }
+)
+_REFUSED: Mapping[str, int] = MappingProxyType(
+    {
+        "yaw": 223129,
+        "pitch": 223129,
+        "roll": 223129,
+        "blurred": 223114,
+        "too-dark": 223115,
+        "too-bright": 223115,
+        "low-contrast": 223115,
+        "incomplete": 223116,
+        "too-small": 223118,
+        "eyes-too-close": 223118,
+        "low-score": 223118,
+    }
+)
 _SEVERAL_COVERED = 223113
 
 
@@ -130,7 +135,7 @@ class Looker:
         options = SessionOptions(threads=1)
         try:
             return AttributeReader.from_card(Registry().get(DEFAULT_MODEL), self._store, options)
-        except ModelError:  # not installed: fields it would fill stay absent
+        except ModelMissingError:  # not installed: fields it would fill stay absent
             return None
 
     def look(

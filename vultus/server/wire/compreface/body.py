@@ -34,6 +34,7 @@ EXTENSIONS = frozenset({"tif", "tiff", "jpg", "jpeg", "png", "bmp", "ico", "gif"
 
 _LARGE_BYTES = 256 * 1024  # parsing more than this would hold up other requests
 _MAX_FIELDS = 100
+_MOST_EMBEDDINGS = 10_000  # five seconds of search in a gallery of 10,000
 
 
 async def read_pictures(request: Request, *names: str) -> list[Picture]:
@@ -143,15 +144,19 @@ def embeddings(rows: object, name: str, dimension: int) -> NDArray[np.float64]:
         (n, dimension), n ≥ 1.
 
     Raises:
-        CompreFaceError: There are none (5), they are no lists of numbers (0), or they are no
-            directions of this dimension (26).
+        CompreFaceError: There are none (5), they are no lists of numbers (0), or they are too
+            many or no directions of this dimension (26).
     """
     if rows is None or rows == []:
         raise empty_field(name)
-    if not isinstance(rows, list) or not all(map(_is_vector, rows)):
+    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
         raise malformed()
+    if len(rows) > _MOST_EMBEDDINGS:
+        raise bad_value(f"There must be at most {_MOST_EMBEDDINGS} embeddings")
     if any(len(row) != dimension for row in rows):
         raise bad_value(f"Each embedding must have {dimension} numbers")
+    if not all(type(value) in {int, float} for row in rows for value in row):
+        raise malformed()
     try:
         vectors = np.array(rows, np.float64)
     except OverflowError as error:
@@ -162,7 +167,3 @@ def embeddings(rows: object, name: str, dimension: int) -> NDArray[np.float64]:
     vectors /= largest  # so that no square overflows
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors
-
-
-def _is_vector(row: object) -> bool:
-    return isinstance(row, list) and all(type(value) in {int, float} for value in row)

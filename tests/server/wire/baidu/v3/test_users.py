@@ -101,6 +101,27 @@ def test_a_stored_token_outlives_the_hour(
     assert again["location"]["width"] > 0
 
 
+def test_a_token_of_a_face_that_another_interface_erased(
+    tenant: Any, pictures: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    import time
+
+    first = result(add(tenant, pictures["obama"]))["face_token"]
+    second = result(add(tenant, pictures["biden"], user="v"))["face_token"]
+    tenant.gallery.remove("u")
+    (sample,) = tenant.gallery.samples()
+    faces = tenant.tools.faces
+    faces.enrolled(tenant.name, first, [sample.number], {})  # as if a gallery had been exchanged
+    told = tenant.v3("search", image=first, image_type="FACE_TOKEN", group_id_list="g")
+    assert failed(told) == (222209, "face token not exist")
+    assert faces.find(tenant.name, first) is None  # what led nowhere is gone
+    faces.enrolled(tenant.name, second, [sample.number], {})
+    later = time.time() + 7200
+    monkeypatch.setattr("vultus.server.store.faces.time.time", lambda: later)
+    told = tenant.v3("search", image=second, image_type="FACE_TOKEN", group_id_list="g")
+    assert result(told)["user_list"][0]["user_id"] == "v"
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from vultus.errors import ImageFormatError
 from vultus.server.wire.baidu.call import Call, Picture
 from vultus.server.wire.baidu.errors import v2
 from vultus.server.wire.baidu.looks import Look, box_of
@@ -15,12 +16,22 @@ __all__ = ["face_row", "faceliveness", "one_picture", "position", "qualities"]
 
 
 def one_picture(call: Call, max_characters: int | None = None) -> Picture:
-    """The picture of a call: `image`, or `images` as old documentation calls it."""
+    """The picture of a call: `image`, or `images` as old documentation calls it.
+
+    Raises:
+        BaiduError: There is none, or it is no base64.
+        ImageError: It cannot be read, or exceeds a limit.
+    """
     fields = call.fields
     text = fields.text("image", "") or fields.text("images", "")
     if not text:
         raise v2(216200)
-    return call.picture(text, max_characters)
+    try:
+        return call.picture(text, max_characters)
+    except ImageFormatError as error:
+        if error.fields.get("reason") == "base64":
+            raise v2(216200) from error
+        raise
 
 
 def face_row(look: Look, fields: Collection[str]) -> dict[str, Any]:

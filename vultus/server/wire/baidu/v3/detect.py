@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from vultus.server.wire.baidu.call import Call, Shown
@@ -23,7 +24,9 @@ _MOST_FACES = 120
 _READ = frozenset({"age", "gender"})
 _VERIFY_COUNTS = (1, 3, 8)
 # What the documentation tells clients to hold `face_liveness` against.
-_THRESHOLDS = {"frr_1e-4": 0.05, "frr_1e-3": 0.3, "frr_1e-2": 0.9}
+_THRESHOLDS: Mapping[str, float] = MappingProxyType(
+    {"frr_1e-4": 0.05, "frr_1e-3": 0.3, "frr_1e-2": 0.9}
+)
 
 
 def detect(call: Call) -> dict[str, Any]:

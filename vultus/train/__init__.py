@@ -1,0 +1,1 @@
+"""Training with PyTorch (extra ``train``); nothing else of vultus takes it."""
