@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from vultus.server.errors import SettingsError
-from vultus.server.settings import Settings, is_loopback, load_settings
+from vultus.server.settings import Settings, is_loopback, load_settings, threshold_of
 
 
 def test_flags_win_over_the_environment_which_wins_over_the_file(tmp_path: Path):
@@ -73,3 +73,9 @@ def test_threads_are_shared_among_workers(monkeypatch: pytest.MonkeyPatch):
     assert Settings(threads=5).worker_threads == 5
     assert Settings(threads=5).queue_length == 40
     assert Settings(threads=5, queue_size=7).queue_length == 7
+
+
+def test_a_threshold_is_a_policy_or_a_number():
+    assert threshold_of(Settings().threshold) == "fmr=5e-3"
+    assert threshold_of(load_settings(None, {"VULTUS_SERVER_THRESHOLD": "0.93"}).threshold) == 0.93
+    assert threshold_of(Settings(threshold=0.93).threshold) == 0.93

@@ -42,7 +42,7 @@ def _opened(gallery: str, secret_file: Path | None) -> Iterator[Keys]:
     from vultus.server.store import Keys, open_store
 
     places = Places(gallery, secret_file)
-    secrets = load_secrets(places.secret)
+    secrets = load_secrets(places.secret, make_folder=places.on_postgres)
     store = open_store(places, secrets)
     try:
         yield Keys(store, secrets)

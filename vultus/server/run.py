@@ -61,7 +61,7 @@ def check(settings: Settings) -> dict[str, str]:
     own = None if settings.calibration is None else load_calibration(settings.calibration, space)
     if settings.threshold != DEFAULT_POLICY:
         threshold_for(embedder, space, threshold_of(settings.threshold), own)
-    store = open_store(places, load_secrets(places.secret))
+    store = open_store(places, load_secrets(places.secret, make_folder=places.on_postgres))
     store.close()
     if settings.tls_cert is not None:
         _check_tls(settings)

@@ -48,8 +48,12 @@ class Secrets:
         return self.key("fingerprint").hex()[:16]
 
 
-def load_secrets(path: Path) -> Secrets:
+def load_secrets(path: Path, *, make_folder: bool = False) -> Secrets:
     """The secret of the environment, else of the file, which is made (mode 0600) when absent.
+
+    Args:
+        path: The file.
+        make_folder: Whether a missing folder is made too.
 
     Raises:
         SettingsError: It is too short, or the file can be neither read nor made.
@@ -63,6 +67,8 @@ def load_secrets(path: Path) -> Secrets:
             )
         return Secrets(given.encode())
     try:
+        if make_folder:
+            path.parent.mkdir(parents=True, exist_ok=True)
         return Secrets(_read_or_make(path))
     except OSError as error:
         raise SettingsError(
@@ -73,7 +79,6 @@ def load_secrets(path: Path) -> Secrets:
 
 
 def _read_or_make(path: Path) -> bytes:
-    path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         # Written aside and linked into place: another process never sees half of it.
         temporary = path.with_name(f"{path.name}.{os.getpid()}.{random.token_hex(4)}")

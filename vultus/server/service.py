@@ -86,7 +86,9 @@ class Service:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.places = Places(settings.gallery, settings.secret_file)
-        self.secrets: Secrets = load_secrets(self.places.secret)
+        self.secrets: Secrets = load_secrets(
+            self.places.secret, make_folder=self.places.on_postgres
+        )
         self.store: Store = open_store(self.places, self.secrets)
         self.keys = Keys(self.store, self.secrets)
         self.tokens = Tokens(self.keys, self.secrets)

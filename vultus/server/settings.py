@@ -81,7 +81,7 @@ class Settings(BaseModel):
     mirror: bool = True
     min_face_px: Annotated[float, Field(ge=12, le=4096)] = 40.0
     gate: Literal["off", "low", "normal", "high"] = "off"
-    threshold: str = DEFAULT_POLICY
+    threshold: str | float = DEFAULT_POLICY
     calibration: Path | None = None
     max_body_bytes: Annotated[int, Field(ge=1024)] = 25 * 1024 * 1024
     max_held_bytes: Annotated[int, Field(ge=1024)] = 256 * 1024 * 1024
@@ -141,7 +141,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def threshold_of(text: str) -> str | float:
+def threshold_of(text: str | float) -> str | float:
     """A threshold as `vultus.load` takes it: a number is a cosine, anything else a policy."""
     try:
         return float(text)

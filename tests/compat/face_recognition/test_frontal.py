@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import hashlib
+from importlib.resources import files
+
 import numpy as np
 import pytest
 
@@ -113,3 +116,9 @@ def test_pictures_of_any_size(templates, shape):
     image = np.zeros(shape, np.uint8)
     found = templates.best(image, np.array([[0.0, 0.0, 80.0, 80.0]]), 0)
     assert len(found) == 1
+
+
+def test_the_shipped_templates_are_those_the_notice_names():
+    folder = files("vultus.compat.face_recognition")
+    digest = hashlib.sha256(folder.joinpath("frontal_templates.npz").read_bytes()).hexdigest()
+    assert digest in folder.joinpath("NOTICE.md").read_text(encoding="utf-8")

@@ -245,9 +245,9 @@ def test_what_a_dead_process_held_is_done_by_another(many, tmp_path, vultus_proc
     getattr(victim, how)()
     victim.communicate()
     before = len(list(output.glob("*/*.png")))
-    if how == "terminate":  # what is written is told of
+    if how == "terminate":  # what is written is told of; at most the last crop is not yet
         with_face = [line for line in box_lines(output) if re.search(r"( \d+){4}$", line)]
-        assert len(with_face) == before
+        assert before - 1 <= len(with_face) <= before
     heir = vultus_process("facenet", "align", many, output, "--random_order")
     out, err = heir.communicate(timeout=100)
     assert (heir.returncode, err) == (0, b"")

@@ -76,7 +76,7 @@ def text(photo: Callable[[str], bytes]) -> Callable[[str], str]:
 
 @pytest.fixture
 def failed() -> Callable[..., dict[str, Any]]:
-    """`failed(answer, 404, "person-unknown")`: its details, once status, code and shape are right."""
+    """`failed(answer, 404, "person-unknown")`: its details, once all else is right."""
 
     def check(answer: Any, status: int, code: str) -> dict[str, Any]:
         body = answer.json()

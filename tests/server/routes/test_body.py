@@ -113,13 +113,16 @@ def test_what_is_no_json_object(api: TestClient, failed: Failed, body: bytes) ->
     failed(answer, 422, "request-invalid")
 
 
+NAMELESS = b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--"
+
+
 def test_broken_multipart(api: TestClient, failed: Failed) -> None:
     for kind, body in (
         ("multipart/form-data", b"x"),
         ("multipart/form-data; boundary=b", b"--b\r\nnonsense"),
         (
             "multipart/form-data; boundary=b",
-            b"--b\r\nContent-Disposition: form-data\r\n\r\nx\r\n--b--",
+            NAMELESS,
         ),
         ("multipart/form-data; boundary=b", b""),
     ):

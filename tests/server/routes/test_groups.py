@@ -30,9 +30,7 @@ def test_a_group_from_beginning_to_end(api: TestClient, failed: Failed) -> None:
     failed(api.delete("/v1/groups/h"), 404, "group-unknown")
 
 
-@pytest.mark.parametrize(
-    "name", ["\u5458\u5de5", "a/b/../c", "<b>", "'; DROP TABLE person_group;--"]
-)
+@pytest.mark.parametrize("name", ["\u5458\u5de5", "a/b/../c", "<b>", "'; DROP TABLE person;--"])
 def test_any_name(api: TestClient, name: str) -> None:
     address = api.post("/v1/groups", json={"id": name}).headers["location"]
     assert address == f"/v1/groups/{quote(name, safe='')}"

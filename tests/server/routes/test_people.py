@@ -72,9 +72,7 @@ def test_any_id_and_name_is_kept_as_it_is(api: TestClient, name: str) -> None:
     assert api.delete(path(renamed.json()["id"])).json() == {"faces": 0}
 
 
-@pytest.mark.parametrize(
-    "name", ["", " ", "\x00", "a\nb", "a\u202eb", "x" * 257, "\U0001f600" * 65]
-)
+@pytest.mark.parametrize("name", ["", " ", "\x00", "a\nb", "a\u202eb", "x" * 257, "\u738b" * 90])
 def test_ids_nobody_can_have(api: TestClient, failed: Failed, name: str) -> None:
     answer = api.post("/v1/people", json={"id": name})
     assert answer.status_code == 422
@@ -97,7 +95,7 @@ def test_path_like_addresses_lead_nowhere(api: TestClient) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["50%25 off %2F", "../../x", "a/b", "\u738b/\U0001f600", "%", "a//b/"]
+    "name", ["50%25 off %2F", "../../x", "a/b", "\u738b/\U0001f600", "%", "//"]
 )
 def test_any_id_over_the_wire(server: Any, name: str) -> None:
     """httpx's client for tests decodes addresses twice; real servers do not."""

@@ -35,15 +35,27 @@ def sent(client: TestClient, case: Any) -> Any:
     )
 
 
+def things(client: TestClient) -> dict[str, str]:
+    """What every second request is about; erased, it is gone for those that follow."""
+    client.post("/v1/groups", json={"id": "staff"})
+    return {
+        "person": "Joe%20Biden",
+        "group": "staff",
+        "face": client.get("/v1/faces").json()["items"][0]["id"],
+        "job": client.post("/v1/jobs", json={"kind": "optimise"}).json()["id"],
+    }
+
+
 @pytest.mark.slow
 def test_made_up_requests_get_documented_answers(
     enrolled_path: Path,
     make_key: Callable[..., NewApplication],
     client_for: Callable[..., AbstractContextManager[TestClient]],
 ) -> None:
-    asked: set[str] = set()
+    asked_for: list[str] = []
     with client_for(enrolled_path, make_key(enrolled_path)) as client:
         document = client.get("/v1/openapi.json").json()
+        known = things(client)
         for operation in operations(document):
 
             @seed(20_000)
@@ -58,11 +70,14 @@ def test_made_up_requests_get_documented_answers(
             @given(case=operation.as_strategy())
             def check(case: Any) -> None:
                 label = f"{case.method} {case.path}"
-                asked.add(label)
                 documented = document["paths"][case.path][case.method.lower()]["responses"]
+                for name in case.path_parameters if len(asked_for) % 2 else ():
+                    case.path_parameters[name] = known[name]
+                asked_for.append(label)
                 answer = sent(client, case)
                 assert answer.status_code < 500, (label, answer.text)
                 assert str(answer.status_code) in documented, (label, answer.text)
 
             check()
-    assert len(asked) == sum(len(methods) for methods in document["paths"].values())
+    operations_asked = set(asked_for)
+    assert len(operations_asked) == sum(len(methods) for methods in document["paths"].values())

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cache, cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vultus.align import eye_mouth_square
-from vultus.assess.landmarks import MeshLandmarker
-from vultus.assess.schemes import to_scheme
 from vultus.compat.face_recognition._chips import (
     ShapePredictor5,
     face_chip,
@@ -22,13 +20,15 @@ from vultus.compat.face_recognition._chips import (
 from vultus.compat.face_recognition._frontal import FrontalTemplates
 from vultus.compat.face_recognition._shapes import FullObjectDetection, MmodRectangle, Rectangle
 from vultus.detect.base import DetectorOptions
-from vultus.detect.mmod import Mmod
 from vultus.detect.mtcnn import Mtcnn, MtcnnOptions
 from vultus.embed import OnnxEmbedder
 from vultus.errors import RangeError
 from vultus.models import Registry, Store
 from vultus.runtime import Session, SessionOptions, default_threads
 from vultus.types import Box, Face, Frame, Image
+
+if TYPE_CHECKING:
+    from vultus.assess.landmarks import MeshLandmarker
 
 __all__ = ["Engine", "engine"]
 
@@ -74,6 +74,8 @@ class Engine:
 
     @cached_property
     def _mesh(self) -> MeshLandmarker:
+        from vultus.assess.landmarks import MeshLandmarker
+
         return MeshLandmarker.from_card(self._registry.get("facemesh"), self._store, self._options)
 
     @cached_property
@@ -128,6 +130,8 @@ class Engine:
         Raises:
             RangeError: `doublings` is above 4, or the doubled picture too large.
         """
+        from vultus.detect.mmod import Mmod
+
         card = self._registry.get("dlib-mmod")
         detector = Mmod(self._mmod, card, DetectorOptions(), upsample=doublings)
         found: list[MmodRectangle] = []
@@ -146,6 +150,8 @@ class Engine:
 
     def points_68(self, image: Image, rects: Sequence[Rectangle]) -> list[FullObjectDetection]:
         """IBUG's 68 landmarks of each box, read from the face mesh."""
+        from vultus.assess.schemes import to_scheme
+
         frame = Frame(image)
         faces = [Face(_box(rect), 1.0, None, frame) for rect in rects]
         return [

@@ -50,13 +50,18 @@ class Call:
         """Do work on pictures, on the engine."""
         return await self.service.run(job)
 
-    async def records(self, job: Callable[[Gallery], T]) -> T:
-        """Do something short with the gallery, on a thread, under the principal's name."""
+    async def records(self, job: Callable[[Gallery], T], *, alone: bool = False) -> T:
+        """Do something short with the gallery, on a thread, under the principal's name.
+
+        Args:
+            job: What to do.
+            alone: It looks before it changes something; a request with conditions does anyway.
+        """
         headers = self.request.headers
-        conditional = "if-match" in headers or "if-none-match" in headers
+        alone = alone or "if-match" in headers or "if-none-match" in headers
 
         def signed() -> T:
-            with acting_as(self.principal.actor), _TURN if conditional else nullcontext():
+            with acting_as(self.principal.actor), _TURN if alone else nullcontext():
                 return job(self.gallery())
 
         return await self.service.db(signed)

@@ -175,12 +175,17 @@ class Flow:
         groups: Collection[str] | None,
         quality: Quality | None,
     ) -> Decision | None:
-        """Whether a face is a person's; ``None`` where none of their faces counts."""
+        """Whether a face is a person's; ``None`` where none of their faces counts.
+
+        Raises:
+            SpaceMismatchError: The gallery was made with another model.
+        """
         embedding = self._base.embed(face)
         stored = list(_numbers(gallery, person.id, groups))
         if not stored:
             return None
-        every = np.stack([gallery.embedding(number).vector for number in stored])
+        space = embedding.space
+        every = np.stack([gallery.embedding(number, space).vector for number in stored])
         # In double precision, as galleries search; of equal ones the older face.
         similar = every.astype(np.float64) @ embedding.vector.astype(np.float64)
         best = int(similar.argmax())
@@ -191,6 +196,11 @@ class Flow:
             sample=stored[best],
             quality=None if quality is None else quality.score,
         )
+
+    @property
+    def space(self) -> EmbeddingSpace:
+        """Where the server's embeddings live."""
+        return self._base.embedder.space
 
     def judge(self, matches: Sequence[Match]) -> Decision | None:
         """The best of some matches held against the threshold; ``None`` where there is none."""

@@ -10,6 +10,7 @@ from fastapi import Header, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
+from vultus.server.routes._body import Received
 from vultus.server.routes._call import Call
 from vultus.server.routes._reply import ChangedError, refused, reply, tag_of
 from vultus.server.store.idempotency import Kept
@@ -47,7 +48,7 @@ async def once(
     call: Call,
     write: Callable[[], Awaitable[Answer]],
     *,
-    digest: str = "",
+    body: Received[Any] | None = None,
     tagged: bool = False,
     at: Callable[[Any], str] | None = None,
 ) -> Response:
@@ -56,7 +57,7 @@ async def once(
     Args:
         call: Who asks.
         write: Makes the change and says how it is answered.
-        digest: Of the request's body.
+        body: What the request carried.
         tagged: Whether the answer is a single thing with an ETag.
         at: The address of what was made, for the header ``Location``.
 
@@ -67,8 +68,9 @@ async def once(
     if key is None:
         return await _written(write, tagged, at)
     kept, app_id = call.service.idempotency, call.principal.app_id
-    request = _fingerprint(call.request, digest)
-    before = await call.service.db(lambda: kept.begin(app_id, key, request))
+    before = await call.service.db(
+        lambda: kept.begin(app_id, key, _fingerprint(call.request, body))
+    )
     if before is not None:
         headers = {**before.headers, "Idempotency-Replayed": "true"}
         return Response(before.body, before.status, headers, before.media_type)
@@ -98,8 +100,8 @@ async def _written(
     return reply(model, status, headers)
 
 
-def _fingerprint(request: Request, digest: str) -> str:
+def _fingerprint(request: Request, body: Received[Any] | None) -> str:
     """SHA-256 of what makes two requests the same: method, address and contents."""
-    url = request.url
+    url, digest = request.url, "" if body is None else body.digest
     whole = "\n".join((request.method, url.path, url.query, digest))
     return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()

@@ -78,7 +78,7 @@ async def enrol_faces(
         samples = await call.pixels(lambda: _samples(call, person, asked))
         return 201, await call.records(lambda gallery: _enrolled(call, gallery, samples, asked))
 
-    return await once(call, write, digest=asked.digest)
+    return await once(call, write, body=asked)
 
 
 def _samples(call: Call, person: str, asked: Received[EnrolOptions]) -> list[NewSample]:
@@ -196,7 +196,7 @@ async def move_face(
         gallery.move_samples([sample.number], gallery.person(asked.options.person).id)
         return 200, call.stored_one(call.sample(gallery, face))
 
-    return await once(call, lambda: call.records(move), digest=asked.digest, tagged=True)
+    return await once(call, lambda: call.records(move), body=asked, tagged=True)
 
 
 # -- searching with one ---------------------------------------------------------------------------
@@ -207,7 +207,11 @@ async def move_face(
     operation_id="searchByFace",
     summary="Find who looks like a stored face",
     response_model=FaceSearchReply,
-    responses=errors(body=True, e404="`sample-unknown`, `group-unknown`."),
+    responses=errors(
+        body=True,
+        e404="`sample-unknown`, `group-unknown`.",
+        e409="`space-mismatch`: the gallery was made with another model.",
+    ),
     openapi_extra=described(FaceSearchOptions, None, {"k": 3}),
 )
 async def search_by_face(
@@ -225,7 +229,7 @@ def _searched(call: Call, face: str, options: FaceSearchOptions) -> FaceSearchRe
     flow = Flow(call.service, threshold=options.threshold)
     own = 0 if options.own else 1  # one more is asked for, as the person themselves comes first
     found: list[Match] = gallery.search(
-        gallery.embedding(sample.number), options.k + own, groups=options.groups
+        gallery.embedding(sample.number, flow.space), options.k + own, groups=options.groups
     )
     if not options.own:
         found = [match for match in found if match.person != sample.person][: options.k]

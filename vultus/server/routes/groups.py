@@ -8,8 +8,8 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Path, Query
 from starlette.responses import Response
 
-from vultus.errors import UnknownPersonError
-from vultus.gallery import Gallery, Membership
+from vultus.errors import GroupExistsError, UnknownGroupError, UnknownPersonError
+from vultus.gallery import Gallery, Group, Membership
 from vultus.server.routes._body import Received, accepting, described
 from vultus.server.routes._call import DeleteCall, EnrolCall, ReadCall
 from vultus.server.routes._once import Answer, IdempotencyKey, IfMatch, once
@@ -76,7 +76,7 @@ async def create_group(
     return await once(
         call,
         lambda: call.records(make),
-        digest=asked.digest,
+        body=asked,
         tagged=True,
         at=lambda group: f"/v1/groups/{quote(group.id, safe='')}",
     )
@@ -114,13 +114,30 @@ async def patch_group(
     def patch(gallery: Gallery) -> Answer:
         found, change = gallery.group(group), asked.options
         check_match(call.request, GroupOut.of(found))
-        if change.id is not None and change.id != found.name:
-            found = gallery.rename_group(found.name, change.id)
+        renamed = change.id is not None and _another(gallery, change.id, found)
         if change.note is not None:
             found = gallery.update_group(found.name, note=change.note)
+        if renamed and change.id is not None:
+            found = gallery.rename_group(found.name, change.id)
         return 200, GroupOut.of(found)
 
-    return await once(call, lambda: call.records(patch), digest=asked.digest, tagged=True)
+    return await once(call, lambda: call.records(patch, alone=True), body=asked, tagged=True)
+
+
+def _another(gallery: Gallery, name: str, group: Group) -> bool:
+    """Whether a name is not the group's own; told before anything is changed.
+
+    Raises:
+        GroupExistsError: It is another group's.
+        RangeError: It can be no group's.
+    """
+    try:
+        owner = gallery.group(name)
+    except UnknownGroupError:
+        return True
+    if owner.name != group.name:
+        raise GroupExistsError(f"a group of this gallery is called {name!r}", name=owner.name)
+    return False
 
 
 @router.delete(
@@ -206,7 +223,7 @@ async def put_membership(
             raise _not_in(person, group)
         return 200 if known else 201, MembershipOut.of(made)
 
-    return await once(call, lambda: call.records(put), digest=asked.digest, tagged=True)
+    return await once(call, lambda: call.records(put, alone=True), body=asked, tagged=True)
 
 
 @router.delete(

@@ -70,7 +70,7 @@ async def start_job(
         started = await call.service.db(lambda: jobs.start(who.tenant, who.app_id, kind, work))
         return 202, JobOut.of(started)
 
-    return await once(call, write, digest=asked.digest, at=lambda job: f"/v1/jobs/{job.id}")
+    return await once(call, write, body=asked, at=lambda job: f"/v1/jobs/{job.id}")
 
 
 @router.get(

@@ -83,9 +83,9 @@ async def create_person(
         return PersonOut.of(gallery.put_person(person, name=new.name, consent=new.consent))
 
     async def write() -> Answer:
-        return 201, await call.records(make)
+        return 201, await call.records(make, alone=True)
 
-    return await once(call, write, digest=asked.digest, tagged=True, at=_address)
+    return await once(call, write, body=asked, tagged=True, at=_address)
 
 
 @router.get(
@@ -133,7 +133,7 @@ async def put_person(
         return 200 if known else 201, PersonOut.of(made)
 
     return await once(
-        call, lambda: call.records(put), digest=asked.digest, tagged=True, at=_address
+        call, lambda: call.records(put, alone=True), body=asked, tagged=True, at=_address
     )
 
 
@@ -161,7 +161,7 @@ async def patch_person(
         made = gallery.put_person(known.id, name=change.name, consent=change.consent)
         return 200, PersonOut.of(made)
 
-    return await once(call, lambda: call.records(patch), digest=asked.digest, tagged=True)
+    return await once(call, lambda: call.records(patch), body=asked, tagged=True)
 
 
 @router.delete(
@@ -208,7 +208,7 @@ async def rename_person(
     def rename(gallery: Gallery) -> Answer:
         return 200, PersonOut.of(gallery.rename(person, asked.options.id))
 
-    return await once(call, lambda: call.records(rename), digest=asked.digest, tagged=True)
+    return await once(call, lambda: call.records(rename), body=asked, tagged=True)
 
 
 @router.post(
@@ -234,7 +234,7 @@ async def merge_people(
         moved = gallery.merge(person, asked.options.other)
         return 200, MergeReply(person=PersonOut.of(gallery.person(person)), faces_moved=moved)
 
-    return await once(call, lambda: call.records(merge), digest=asked.digest)
+    return await once(call, lambda: call.records(merge), body=asked)
 
 
 @router.post(
@@ -262,7 +262,7 @@ async def split_person(
         return _split(call, gallery, person, asked.options)
 
     return await once(
-        call, lambda: call.records(split), digest=asked.digest, tagged=True, at=_address
+        call, lambda: call.records(split), body=asked, tagged=True, at=_address
     )
 
 

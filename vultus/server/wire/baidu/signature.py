@@ -144,16 +144,19 @@ class SeenSignatures:
     together, so one that comes later than `reuse_s` after the first is a replay.
 
     Args:
-        store: The access data, which all processes share.
+        store: The access data, which all processes share; ``None``: this object's memory only.
         reuse_s: How long a signature may be used again.
         most: How many are remembered in memory, to spare the database; beyond, the oldest go.
     """
 
-    def __init__(self, store: Store, reuse_s: float = 10.0, most: int = 10_000) -> None:
+    def __init__(
+        self, store: Store | None = None, reuse_s: float = 10.0, most: int = 10_000
+    ) -> None:
         self._store, self._reuse_s, self._most = store, reuse_s, most
         self._first: OrderedDict[str, float] = OrderedDict()
         self._lock = Lock()
-        store.ensure(seen_signature)
+        if store is not None:
+            store.ensure(seen_signature)
 
     def admit(self, signature: str, now_s: float) -> bool:
         """Whether a signature that fits may be used now; asks the database when it is new here."""
@@ -170,6 +173,8 @@ class SeenSignatures:
 
     def _noted(self, mark: str, now_s: float) -> float:
         """When a signature was first used, which is now where nobody knows of it."""
+        if self._store is None:
+            return now_s
         with self._store.writing() as connection:
             # Beyond twice the longest life it cannot fit any more, whatever the clocks say.
             over = now_s - 2 * _MAX_EXPIRE_S

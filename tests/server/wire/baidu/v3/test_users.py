@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -56,6 +57,16 @@ def test_the_same_face_again(tenant: Any, pictures: Mapping[str, str]):
     assert len(tokens(tenant)) == 2
     told = tenant.v3("faceset/user/get", user_id="u", group_id="g")
     assert result(told)["user_list"][0]["user_info"] == "first"
+
+
+def test_the_same_face_at_once_is_enrolled_once(tenant: Any, pictures: Mapping[str, str]):
+    with ThreadPoolExecutor(6) as pool:
+        told = list(pool.map(lambda _: add(tenant, pictures["obama"]), range(6)))
+    assert sorted(one["error_code"] for one in told) == [0] + [223105] * 5
+    assert len(tokens(tenant)) == 1
+    with ThreadPoolExecutor(6) as pool:
+        made = pool.map(lambda _: tenant.v3("faceset/group/add", group_id="new"), range(6))
+    assert sorted(one["error_code"] for one in made) == [0] + [223101] * 5
 
 
 def test_replace(tenant: Any, pictures: Mapping[str, str]):
