@@ -17,7 +17,7 @@ from vultus.assess.gate import GatePolicy, check, gate_policy
 from vultus.assess.landmarks import Landmarker
 from vultus.assess.quality import QualityAssessor
 from vultus.assess.schemes import five_points
-from vultus.decide import Calibration, Normaliser, decide
+from vultus.decide import Calibration, Normaliser
 from vultus.detect import Detector, detect_any_turn
 from vultus.encode import FaceEmbedder
 from vultus.errors import (
@@ -29,8 +29,8 @@ from vultus.errors import (
 )
 from vultus.gallery import Gallery, NewSample, open_gallery, unknown_person_error
 from vultus.gallery.crops import pack_crop
-from vultus.pipeline._claims import claims
 from vultus.pipeline._once import Once
+from vultus.pipeline._verdicts import Verdicts
 from vultus.sources import ImageSource, Limits, load_frame
 from vultus.types import (
     Decision,
@@ -45,7 +45,6 @@ from vultus.types import (
 
 __all__ = ["Recognizer", "largest_face"]
 
-_BEYOND_DOUBT = 1e-4  # FMR of a door, see vultus.decide.DEFAULT_POLICY
 GalleryLike: TypeAlias = Gallery | str | os.PathLike[str]
 Picture: TypeAlias = ImageSource | Face
 
@@ -91,8 +90,10 @@ class Recognizer:
         self._detector, self._embedder = Once(detector), Once(embedder)
         self._threshold, self._calibration = Once(threshold), Once(calibration)
         self._landmarker = None if landmarker is None else Once(landmarker)
+        self._verdicts = Verdicts(
+            self._threshold, self._calibration, None if normaliser is None else Once(normaliser)
+        )
         self._assessor = Once(assessor)
-        self._normaliser = None if normaliser is None else Once(normaliser)
         self._attributes = None if attributes is None else Once(attributes)
         self._gate = gate or gate_policy("off")
         self._crop_key = crop_key
@@ -245,39 +246,7 @@ class Recognizer:
         first, second = self.embed(
             [self._one_face(a, largest=True), self._one_face(b, largest=True)]
         )
-        similarity = self._similarity(first, second, first.similarity(second))
-        return decide(similarity, self.threshold, self.calibration)
-
-    def _similarity(self, probe: Embedding, enrolled: Embedding, cosine: float) -> float:
-        """What is decided on: the cosine, or what normalisation makes of it."""
-        if self._normaliser is None:
-            return cosine
-        found = self._normaliser().similarities(
-            np.array([[cosine]]), probe.vector[None], enrolled.vector[None]
-        )
-        return float(found[0, 0])
-
-    def _normalised(
-        self, gallery: Gallery, probes: Sequence[Embedding], every: list[list[Match]]
-    ) -> list[list[Match]]:
-        """The matches of each probe by their normalised similarity, best first."""
-        if self._normaliser is None:
-            return every
-        return [
-            sorted(
-                (
-                    replace(
-                        m,
-                        similarity=self._similarity(
-                            probe, gallery.embedding(m.sample), m.similarity
-                        ),
-                    )
-                    for m in matches
-                ),
-                key=lambda m: (-m.similarity, m.person),
-            )
-            for probe, matches in zip(probes, every, strict=True)
-        ]
+        return self._verdicts.of_pair(first, second)
 
     def enroll(
         self,
@@ -382,45 +351,15 @@ class Recognizer:
             with _opened(gallery, create=False) as opened:
                 probes = self.embed(passed)
                 every = opened.search_many(probes, k=k, groups=groups)
-                every = self._normalised(opened, probes, every)
-        chosen: list[int | None] = [0] * len(every)
-        if once:
-            chosen = claims(every, self.threshold.value, self._beyond_doubt)
+                every = self._verdicts.ranked(opened, probes, every)
+        chosen = self._verdicts.chosen(every, once=once)
         found = iter(zip(every, chosen, strict=True))
         return [
-            self._answer(face, *next(found), quality, gate)
+            self._verdicts.answer(face, *next(found), quality, gate)
             if _open(gate)
             else Identification(face, None, None, (), None, quality, gate)
             for face, (quality, gate) in zip(faces, judged, strict=True)
         ]
-
-    def _answer(
-        self,
-        face: Face,
-        matches: Sequence[Match],
-        which: int | None,
-        quality: Quality | None,
-        gate: GateResult | None,
-    ) -> Identification:
-        """The answer for a face that is decided by one of its matches."""
-        if which is None or which >= len(matches):
-            return Identification(face, None, None, tuple(matches), None, quality, gate)
-        match = matches[which]
-        others = [other.similarity for i, other in enumerate(matches) if i != which]
-        decision = decide(
-            match.similarity,
-            self.threshold,
-            self.calibration,
-            margin=match.similarity - max(others) if others else None,
-            sample=match.sample,
-            quality=None if quality is None else quality.score,
-        )
-        name, person = (match.name, match.person) if decision.same else (None, None)
-        return Identification(face, name, decision, tuple(matches), person, quality, gate)
-
-    def _beyond_doubt(self, similarity: float) -> bool:
-        calibration = self.calibration
-        return calibration is not None and calibration.fmr_at(similarity).high < _BEYOND_DOUBT
 
     def verify_claim(self, gallery: GalleryLike, name: str, image: Picture) -> Decision:
         """Is this really the enrolled person they say they are?
@@ -446,14 +385,7 @@ class Recognizer:
             wanted = unicodedata.normalize("NFC", name.strip())
             for match in opened.search(embedding, k=max(1, len(opened))):
                 if match.person == wanted:
-                    enrolled = opened.embedding(match.sample)
-                    return decide(
-                        self._similarity(embedding, enrolled, match.similarity),
-                        self.threshold,
-                        self.calibration,
-                        sample=match.sample,
-                        quality=None if quality is None else quality.score,
-                    )
+                    return self._verdicts.of_claim(opened, embedding, match, quality)
             raise unknown_person_error(wanted, (person.id for person in opened.people()))
 
     def _one_face(self, image: Picture, *, largest: bool) -> Face:
