@@ -1,4 +1,4 @@
-"""Where pixels are worked on: a bounded queue before a fixed number of threads."""
+"""A bounded queue before a fixed number of threads: one for pixels, one for databases."""
 
 from __future__ import annotations
 
@@ -40,10 +40,13 @@ class Engine:
     Args:
         threads: How many.
         queue_length: Most calls that wait for one.
-        metrics: Told of queue and waiting times.
+        metrics: Told of the queue and waiting times, if any.
+        name: What its threads are called.
     """
 
-    def __init__(self, threads: int, queue_length: int, metrics: Metrics) -> None:
+    def __init__(
+        self, threads: int, queue_length: int, metrics: Metrics | None, name: str = "engine"
+    ) -> None:
         self.threads = threads
         self.queue_length = queue_length
         self._metrics = metrics
@@ -53,13 +56,17 @@ class Engine:
         self._running = 0
         self._closed = False
         self._mean_s = 0.05  # a first guess, until jobs have been timed
-        metrics.queue_depth.set(0)
+        self._tell_depth()
         self._threads = [
-            threading.Thread(target=self._work, name=f"vultus-engine-{i}", daemon=True)
+            threading.Thread(target=self._work, name=f"vultus-{name}-{i}", daemon=True)
             for i in range(threads)
         ]
         for thread in self._threads:
             thread.start()
+
+    def _tell_depth(self) -> None:
+        if self._metrics is not None:
+            self._metrics.queue_depth.set(self._waiting)
 
     @property
     def waiting(self) -> int:
@@ -98,13 +105,14 @@ class Engine:
             idle = self.threads - self._running
             if self._waiting >= self.queue_length + max(0, idle):
                 wait_s = self._mean_s * (self._waiting + 1) / self.threads
-                self._metrics.refused.labels("busy").inc()
+                if self._metrics is not None:
+                    self._metrics.refused.labels("busy").inc()
                 raise BusyError(
                     f"at most {self.queue_length} requests may wait, so many do",
                     retry_after_s=round(wait_s, 3),
                 )
             self._waiting += 1
-            self._metrics.queue_depth.set(self._waiting)
+            self._tell_depth()
             self._jobs.put(job)
 
     def _work(self) -> None:
@@ -112,7 +120,7 @@ class Engine:
             with self._lock:
                 self._waiting -= 1
                 self._running += 1
-                self._metrics.queue_depth.set(self._waiting)
+                self._tell_depth()
             try:
                 self._do(job)
             finally:
@@ -122,7 +130,8 @@ class Engine:
 
     def _do(self, job: _Job) -> None:
         began = time.perf_counter()
-        self._metrics.observe("queue", began - job.since)
+        if self._metrics is not None:
+            self._metrics.observe("queue", began - job.since)
         if job.given_up:
             return
         result, error = None, None

@@ -11,10 +11,17 @@ from urllib.parse import urlsplit
 
 from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vultus.errors import VultusError
-from vultus.server.errors import BodyTooLargeError, BusyError, ForbiddenError, UploadTimeoutError
+from vultus.server.errors import (
+    BodyTooLargeError,
+    BusyError,
+    ForbiddenError,
+    RequestError,
+    UploadTimeoutError,
+)
 from vultus.server.logs import accepted_id, request_id
 from vultus.server.metrics import Metrics
 from vultus.server.settings import Settings
@@ -37,6 +44,7 @@ _HSTS = ("strict-transport-security", "max-age=31536000")
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 _MOST_DISCARDED = 2  # times the limit on a body
 _DISCARD_S = 5.0
+_DISCARDED = (BodyTooLargeError, BusyError)  # the client is sending, and not slowly
 _QUIET = ("/health/", "/metrics")  # asked every few seconds
 
 
@@ -81,12 +89,13 @@ class Guard:
     async def _answered(self, scope: Scope, headers: Headers, body: _Body, answer: _Answer) -> None:
         try:
             self._check_host(headers)
-            body.check_declared(headers.get("content-length"))
+            body.check_declared(headers)
             await self._app(scope, body, answer)
+        except ClientDisconnect:
+            return  # nobody is left to answer
         except Exception as error:  # a request's boundary
             if answer.begun:
                 raise
-            await body.discard()
             response = error_response(Request(scope), error)
             await response(scope, body, answer)
 
@@ -166,12 +175,19 @@ class _Body:
         self._ended = False
         self.error: VultusError | None = None
 
-    def check_declared(self, length: str | None) -> None:
+    def check_declared(self, headers: Headers) -> None:
         """Refuse by the stated length, before anything is read.
 
         Raises:
             BodyTooLargeError: It is too large.
+            RequestError: The length is stated in two ways, so that a proxy may see another
+                request than this server (RFC 9112, section 6.1).
         """
+        length, chunked = headers.get("content-length"), "transfer-encoding" in headers
+        self._ended = not chunked and length in {None, "0"}
+        if chunked and length is not None:
+            self.error = RequestError("a request must state its length in one way")
+            raise self.error
         if length is not None and length.isdecimal() and int(length) > self._most:
             raise self._too_large()
 
@@ -212,14 +228,17 @@ class _Body:
             )
             raise self.error from None
 
-    async def discard(self) -> None:
-        """Let the rest of a refused body come and go, within bounds.
+    async def discard(self) -> bool:
+        """Let the rest of a body that nobody reads come and go, within bounds.
 
         A connection that is closed while the client still sends takes the answer with it.
+
+        Returns:
+            Whether all of it came.
         """
+        if self._ended or not (self.error is None or isinstance(self.error, _DISCARDED)):
+            return self._ended
         self.release()
-        if self.error is None or isinstance(self.error, UploadTimeoutError):
-            return
         left = _MOST_DISCARDED * self._most
         with suppress(TimeoutError):
             async with asyncio.timeout(_DISCARD_S):
@@ -227,6 +246,7 @@ class _Body:
                     message = await self._receive()
                     left -= len(message.get("body", b""))
                     self._ended = not message.get("more_body", False)
+        return self._ended
 
     def release(self) -> None:
         """The body is held no more."""
@@ -255,6 +275,6 @@ class _Answer:
                 headers.setdefault(header, value)
             if self._tls:
                 headers.setdefault(*_HSTS)
-            if self._body.error is not None:
+            if not await self._body.discard() or self._body.error is not None:
                 headers["connection"] = "close"  # what is left of the body is not read
         await self._send(message)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol, TypeAlias, TypeVar
@@ -45,6 +42,7 @@ MAIN = "main"
 """What the owner of the main gallery is called before the first tenant is made."""
 
 _DB_THREADS = 8
+_DB_QUEUE = 256
 
 
 class Liveness(Protocol):
@@ -99,7 +97,7 @@ class Service:
         self.idempotency = Idempotency(self.store, 2 * settings.timeout_s)
         self.engine = Engine(settings.worker_threads, settings.queue_length, self.metrics)
         self.liveness: Liveness | None = None
-        self._pool = ThreadPoolExecutor(_DB_THREADS, thread_name_prefix="vultus-db")
+        self._db = Engine(_DB_THREADS, _DB_QUEUE, None, "db")
         self._galleries: dict[str, Gallery] = {}
         self._lock = threading.Lock()
         self._recognizer: Recognizer | None = None
@@ -158,7 +156,7 @@ class Service:
         if not self.engine.close(self.settings.drain_s):
             _log.warning("some work did not end within %g s", self.settings.drain_s)
         self.jobs.close(self.settings.drain_s)
-        self._pool.shutdown(wait=True)
+        self._db.close(self.settings.drain_s)
         with suppress(VultusError):
             self.quotas.give_back()
         for gallery in self._galleries.values():
@@ -242,10 +240,13 @@ class Service:
         return await self.engine.run(job, self.settings.timeout_s)
 
     async def db(self, job: Callable[[], T]) -> T:
-        """Do something short that waits for a database, on a thread."""
-        context = contextvars.copy_context()
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, lambda: context.run(job))
+        """Do something short that waits for a database, on a thread.
+
+        Raises:
+            BusyError: Too much is waiting.
+            JobTimeoutError: It took too long; a change that has begun is made nevertheless.
+        """
+        return await self._db.run(job, self.settings.timeout_s)
 
     async def main_tenant(self) -> str:
         """Who owns the main gallery; `MAIN` while there is no tenant."""

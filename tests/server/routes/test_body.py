@@ -85,6 +85,14 @@ def test_a_body_that_is_too_large(api: TestClient, failed: Failed) -> None:
     assert failed(answer, 413, "body-too-large") == {"limit": most}
 
 
+def test_twenty_megabytes_of_nothing(api: TestClient, failed: Failed) -> None:
+    files = [("file", ("a.jpg", b"\xff\xd8\xff" + bytes(20_000_000)))]
+    failed(api.post("/v1/detect", files=files), 422, "image-damaged")
+    body = b'{"image": "' + b"A" * 20_000_000 + b'"}'
+    answer = api.post("/v1/detect", content=body, headers={"content-type": "application/json"})
+    failed(answer, 415, "image-format")
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/xml", "image/jpeg", "multipart/mixed"])
 def test_wrong_content_types(api: TestClient, failed: Failed, kind: str) -> None:
     answer = api.post("/v1/detect", content=b"{}", headers={"content-type": kind})

@@ -107,3 +107,19 @@ def test_leaving_erases_the_faces_of_that_scope(api: TestClient, parts: Callable
     assert left.json() == {"faces": 1}
     assert api.get(f"/v1/faces/{face['id']}").status_code == 404
     assert api.get("/v1/people/scoped").json()["faces"] == 0
+
+
+def test_a_change_is_made_wholly_or_not_at_all(api: TestClient, failed: Failed) -> None:
+    for name in ("whole", "taken"):
+        api.post("/v1/groups", json={"id": name, "note": "before"})
+    answer = api.patch("/v1/groups/whole", json={"id": "taken", "note": "after"})
+    failed(answer, 409, "group-exists")
+    too_long = "\u738b" * 400
+    answer = api.patch("/v1/groups/whole", json={"id": "new", "note": too_long})
+    failed(answer, 422, "value-range")
+    answer = api.patch("/v1/groups/whole", json={"id": "\x00", "note": "after"})
+    failed(answer, 422, "value-range")
+    assert api.get("/v1/groups/whole").json()["note"] == "before"
+    assert api.get("/v1/groups/new").status_code == 404
+    same = api.patch("/v1/groups/whole", json={"id": " whole "})
+    assert same.json()["id"] == "whole"

@@ -73,6 +73,9 @@ def test_care_of_the_gallery(api: TestClient) -> None:
     assert job["result"]["kind"] == "exact"
     job = ended(api, api.post("/v1/jobs", json={"kind": "verify"}))
     assert job["result"] == {"sound": True, "findings": []}
+    found = api.get(f"/v1/jobs/{job['id']}")
+    unchanged = {"if-none-match": found.headers["etag"]}
+    assert api.get(f"/v1/jobs/{job['id']}", headers=unchanged).status_code == 304
 
 
 def test_what_is_no_job(

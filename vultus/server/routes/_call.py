@@ -17,7 +17,7 @@ from vultus.server.schemas.gallery import StoredFace
 from vultus.server.service import CurrentService, Service
 from vultus.server.store import Scope
 
-__all__ = ["AdminCall", "Call", "DeleteCall", "EnrolCall", "ReadCall", "unknown_face"]
+__all__ = ["AdminCall", "Call", "DeleteCall", "EnrolCall", "Owner", "ReadCall", "unknown_face"]
 
 T = TypeVar("T")
 
@@ -27,17 +27,15 @@ _TURN = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """What a route works with.
+class Owner:
+    """Whose gallery is worked on; outlives the request, and holds nothing of it.
 
     Attributes:
-        request: The request.
         service: The process's.
         principal: Who asks.
         ids: The tenant's face ids.
     """
 
-    request: Request
     service: Service
     principal: Principal
     ids: SampleIds
@@ -45,28 +43,6 @@ class Call:
     def gallery(self) -> Gallery:
         """The tenant's gallery; may have to be opened, so ask within a job."""
         return self.service.gallery(self.principal.tenant)
-
-    async def pixels(self, job: Callable[[], T]) -> T:
-        """Do work on pictures, on the engine."""
-        return await self.service.run(job)
-
-    async def records(self, job: Callable[[Gallery], T], *, alone: bool = False) -> T:
-        """Do something short with the gallery, on a thread, under the principal's name.
-
-        Args:
-            job: What to do.
-            alone: It looks before it changes something; a request with conditions does anyway.
-        """
-        headers = self.request.headers
-        alone = alone or "if-match" in headers or "if-none-match" in headers
-
-        def signed() -> T:
-            with acting_as(self.principal.actor), _TURN if alone else nullcontext():
-                return job(self.gallery())
-
-        return await self.service.db(signed)
-
-    # -- ids of faces -----------------------------------------------------------------------------
 
     def face_id(self, number: int) -> str:
         """What a sample is called outside."""
@@ -104,6 +80,43 @@ class Call:
         return [self.stored_one(sample) for sample in samples]
 
 
+@dataclass(frozen=True, slots=True)
+class Call(Owner):
+    """What a route works with.
+
+    Attributes:
+        request: The request.
+    """
+
+    request: Request
+
+    @property
+    def owner(self) -> Owner:
+        """The same without the request, whose body may be large."""
+        return Owner(self.service, self.principal, self.ids)
+
+    async def pixels(self, job: Callable[[], T]) -> T:
+        """Do work on pictures, on the engine."""
+        return await self.service.run(job)
+
+    async def records(self, job: Callable[[Gallery], T], *, alone: bool = False) -> T:
+        """Do something short with the gallery, on a thread, under the principal's name.
+
+        Args:
+            job: What to do.
+            alone: It looks before it changes something; a write with conditions does anyway.
+        """
+        headers = self.request.headers
+        if self.request.method != "GET":
+            alone = alone or "if-match" in headers or "if-none-match" in headers
+
+        def signed() -> T:
+            with acting_as(self.principal.actor), _TURN if alone else nullcontext():
+                return job(self.gallery())
+
+        return await self.service.db(signed)
+
+
 def unknown_face(face: str) -> UnknownSampleError:
     """The error for an id of no face."""
     return UnknownSampleError(
@@ -117,7 +130,7 @@ def _calling(scope: Scope) -> Callable[..., Awaitable[Call]]:
         service: CurrentService,
         principal: Annotated[Principal, Depends(need(scope))],
     ) -> Call:
-        return Call(request, service, principal, service.ids(principal.tenant))
+        return Call(service, principal, service.ids(principal.tenant), request)
 
     return call
 

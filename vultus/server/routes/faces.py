@@ -15,7 +15,7 @@ from vultus.server.routes._once import Answer, IdempotencyKey, IfMatch, once
 from vultus.server.routes._pages import Cursor, Limit, after_number, page_of
 from vultus.server.routes._reply import check_match, conditional, errors, reply
 from vultus.server.routes.identify import matches_told
-from vultus.server.routes.people import PersonPath
+from vultus.server.routes.people import NO_ADDRESS, PersonPath
 from vultus.server.schemas.common import Page, Removed
 from vultus.server.schemas.gallery import (
     EnrolOptions,
@@ -57,6 +57,7 @@ _CHANGED = "`precondition-failed`: the tag does not fit."
     response_model=EnrolReply,
     responses=errors(
         pictures=True,
+        e404=NO_ADDRESS,
         e409="`sample-duplicate`: the person holds this picture; `space-mismatch`: the gallery was"
         " made with another model; " + _IDEMPOTENT,
         e422="`no-face`, `several-faces`, `face-refused`: see the message for which picture.",

@@ -13,11 +13,11 @@ from vultus.errors import DuplicateSampleError, InputError
 from vultus.gallery import acting_as
 from vultus.server.errors import ForbiddenError, RequestError
 from vultus.server.routes._body import Pictures, Received, Upload, accepting, described
-from vultus.server.routes._call import Call, EnrolCall, ReadCall
+from vultus.server.routes._call import EnrolCall, Owner, ReadCall
 from vultus.server.routes._flow import Flow
 from vultus.server.routes._once import Answer, IdempotencyKey, once
 from vultus.server.routes._pages import Cursor, Limit, after_text, page_of
-from vultus.server.routes._reply import errors, reply
+from vultus.server.routes._reply import conditional, errors, reply
 from vultus.server.routes._spool import Spool
 from vultus.server.schemas.common import Page
 from vultus.server.schemas.jobs import MAX_JOB_PICTURES, JobOut, NewJob
@@ -64,7 +64,7 @@ async def start_job(
     """
 
     async def write() -> Answer:
-        work = _work(call, asked)
+        work = _work(call.owner, asked)
         who, kind = call.principal, asked.options.kind
         jobs = call.service.jobs
         started = await call.service.db(lambda: jobs.start(who.tenant, who.app_id, kind, work))
@@ -93,13 +93,13 @@ async def list_jobs(call: ReadCall, limit: Limit = 100, cursor: Cursor = None) -
     operation_id="getJob",
     summary="Follow a job",
     response_model=JobOut,
-    responses=errors(e404=_UNKNOWN),
+    responses={304: {"description": "You have it already."}, **errors(e404=_UNKNOWN)},
 )
 async def get_job(call: ReadCall, job: JobPath) -> Response:
     """How far it is, and what came out of it."""
     jobs = call.service.jobs
     found = await call.service.db(lambda: jobs.get(call.principal.tenant, job))
-    return reply(JobOut.of(found))
+    return conditional(call.request, JobOut.of(found))
 
 
 @router.post(
@@ -126,17 +126,17 @@ async def cancel_job(
 # -- what is done ---------------------------------------------------------------------------------
 
 
-def _work(call: Call, asked: Received[NewJob]) -> Work:
+def _work(owner: Owner, asked: Received[NewJob]) -> Work:
     options = asked.options
     if options.kind == "enrol":
-        return _enrolment(call, options, _with_people(asked))
+        return _enrolment(owner, options, _with_people(asked))
     if asked.pictures:
         raise RequestError(f"a job of kind {options.kind!r} takes no pictures")
-    if "admin" not in call.principal.scopes:
+    if "admin" not in owner.principal.scopes:
         raise ForbiddenError(
             f"a job of kind {options.kind!r} takes a key with the scope 'admin'", expected="admin"
         )
-    chosen: Work = _verification(call) if options.kind == "verify" else _optimisation(call)
+    chosen: Work = _verification(owner) if options.kind == "verify" else _optimisation(owner)
     return chosen
 
 
@@ -162,20 +162,20 @@ def _stem(name: str | None) -> str:
     return PurePosixPath((name or "").replace("\\", "/")).stem
 
 
-def _enrolment(call: Call, options: NewJob, items: list[tuple[str, Upload]]) -> Work:
-    flow = Flow(call.service, gate=options.gate, any_turn=options.any_turn)
+def _enrolment(owner: Owner, options: NewJob, items: list[tuple[str, Upload]]) -> Work:
+    flow = Flow(owner.service, gate=options.gate, any_turn=options.any_turn)
     people = [person for person, _ in items]
     spool = Spool(picture for _, picture in items)
 
     def enrol_one(person: str, picture: Upload) -> dict[str, Any]:
         sample = flow.sample(person, picture, largest=options.largest, group=options.group)
-        gallery = call.gallery()
+        gallery = owner.gallery()
         (number,) = gallery.add_many([sample], allow_duplicates=options.allow_duplicates)
-        return {"person": sample.person, "face": call.face_id(number), "error": None}
+        return {"person": sample.person, "face": owner.face_id(number), "error": None}
 
     def work(handle: JobHandle) -> dict[str, Any]:
         told: list[dict[str, Any]] = []
-        with spool, acting_as(call.principal.actor):
+        with spool, acting_as(owner.principal.actor):
             for index, (person, picture) in enumerate(zip(people, spool, strict=True)):
                 if handle.stop:
                     break
@@ -191,19 +191,19 @@ def _enrolment(call: Call, options: NewJob, items: list[tuple[str, Upload]]) -> 
     return work
 
 
-def _verification(call: Call) -> Work:
+def _verification(owner: Owner) -> Work:
     def work(_: JobHandle) -> dict[str, Any]:
-        findings = call.gallery().verify()
+        findings = owner.gallery().verify()
         told = [{"code": one.code, "message": one.message} for one in findings]
         return {"sound": not told, "findings": told}
 
     return work
 
 
-def _optimisation(call: Call) -> Work:
+def _optimisation(owner: Owner) -> Work:
     def work(_: JobHandle) -> dict[str, Any]:
-        gallery = call.gallery()
-        with acting_as(call.principal.actor):
+        gallery = owner.gallery()
+        with acting_as(owner.principal.actor):
             gallery.optimise()
         search = gallery.info().search
         return {"kind": search.kind, "why": search.why, "recall": search.recall}

@@ -27,13 +27,14 @@ from vultus.server.schemas.gallery import (
     SplitRequest,
 )
 
-__all__ = ["PersonPath", "router"]
+__all__ = ["NO_ADDRESS", "PersonPath", "router"]
 
 router = APIRouter(prefix="/v1/people", tags=["people"])
 
 PersonPath = Annotated[
     str, Path(description="Id of the person, percent-encoded.", examples=["ada"])
 ]
+NO_ADDRESS = "`not-found`: nobody's id has a line break."
 _UNKNOWN = "`person-unknown`."
 _EXISTS = "`person-exists`; `idempotency`: the key was used for another request."
 _IDEMPOTENT = "`idempotency`: the key was used for another request."
@@ -107,7 +108,7 @@ async def get_person(call: ReadCall, person: PersonPath) -> Response:
     response_model=PersonOut,
     responses={
         201: {"model": PersonOut, "description": "They are new."},
-        **errors(body=True, e409=_IDEMPOTENT, e412=_CHANGED),
+        **errors(body=True, e404=NO_ADDRESS, e409=_IDEMPOTENT, e412=_CHANGED),
     },
     openapi_extra=described(PersonChange, None, {"name": "Ada Lovelace"}),
 )
@@ -261,9 +262,7 @@ async def split_person(
     def split(gallery: Gallery) -> Answer:
         return _split(call, gallery, person, asked.options)
 
-    return await once(
-        call, lambda: call.records(split), body=asked, tagged=True, at=_address
-    )
+    return await once(call, lambda: call.records(split), body=asked, tagged=True, at=_address)
 
 
 def _address(person: PersonOut) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -183,14 +185,23 @@ class FaceTokens:
                 )
 
     def erase_ended(self, now_s: float | None = None) -> int:
-        """Erase faces whose time is over.
+        """Erase faces whose time is over, for good: from SQLite's log of changes as well.
 
         Returns:
             How many.
         """
         now = time.time() if now_s is None else now_s
         with self._store.writing() as connection:
-            return _erase_ended(connection, now)
+            count = _erase_ended(connection, now)
+        engine = self._store.engine
+        if engine.dialect.name == "sqlite":
+            plain = engine.raw_connection()  # a transaction would be in the way
+            try:
+                with suppress(sqlite3.OperationalError):  # somebody is reading: the next time
+                    plain.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+            finally:
+                plain.close()
+        return count
 
 
 def _erase_ended(connection: Connection, now_s: float) -> int:

@@ -190,6 +190,9 @@ def _conv(before: int, after: int, side: int, stride: int, groups: int = 1) -> n
 class FromPixels(nn.Module):
     """A network that takes pixels of 0 to 255, as `LivenessNet` gives them.
 
+    Each picture is brought to mean 0 and deviation 1 first: how bright a place was must not
+    tell a print from a face.
+
     Args:
         net: Takes values around 0.
     """
@@ -200,7 +203,10 @@ class FromPixels(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """(n, 3, s, s) of 0 to 255 to (n, classes) logits and (n, d) features."""
-        found: tuple[Tensor, Tensor] = self.net((pixels - 127.5) / 64.0)
+        middle = pixels.mean(dim=(1, 2, 3), keepdim=True)
+        centred = pixels - middle
+        spread = (centred * centred).mean(dim=(1, 2, 3), keepdim=True).sqrt()
+        found: tuple[Tensor, Tensor] = self.net(centred / (spread + 1.0))
         return found
 
 

@@ -7,12 +7,14 @@ import pytest
 
 from vultus.assess.gate import GatePolicy, check
 from vultus.server.wire.baidu.looks import (
+    Look,
     Looker,
     box_of,
     quality_control_code,
     quality_from,
     quality_record,
     refusal_code,
+    rotation_of,
 )
 from vultus.types import Box, Face, Frame, Landmarks, Occlusion, Pose, Quality
 
@@ -118,6 +120,21 @@ def test_what_is_no_face_to_the_network_has_four_points_of_the_detector():
         "landmark": [{"x": 40, "y": 40}, {"x": 70, "y": 40}, {"x": 55, "y": 55}, {"x": 55, "y": 70}]
     }
     assert look.quality_object() == {}
+
+
+@pytest.mark.parametrize(
+    ("right_eye", "degrees"),
+    [((70, 40), 0), ((70, 70), 45), ((40, 10), -90), ((10, 40), 180), ((70, 41), 2)],
+)
+def test_rotation_is_that_of_the_line_between_the_eyes(right_eye: tuple[int, int], degrees: int):
+    five = Landmarks(np.array([[40, 40], right_eye, [55, 55], [43, 70], [67, 70]], np.float32))
+    assert rotation_of(blank(Box(30, 20, 80, 90), five)) == degrees
+    assert rotation_of(blank(Box(30, 20, 80, 90))) == 0
+
+
+def test_angles_have_baidus_signs():
+    look = Look(blank(Box(30, 20, 80, 90)), Pose(10.0, 5.0, -3.0, "mesh"))
+    assert look.angles == {"yaw": -10.0, "pitch": 5.0, "roll": -3.0}
 
 
 def test_without_five_points_there_are_none():

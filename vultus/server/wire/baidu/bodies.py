@@ -35,7 +35,7 @@ def parse_body(data: bytes) -> Body:
     """Tell JSON from a form by the first byte that is no blank.
 
     Clients label forms as JSON and send nothing at all without a Content-Type, so that the header
-    is worth nothing (contract: transport, section 3).
+    is worth nothing.
 
     Raises:
         BodyError: Not UTF-8, or what begins like JSON is none.

@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from vultus.assess.gate import check, gate_policy
-from vultus.assess.pose import PoseSolver
 from vultus.errors import NoFaceError, RefusedFaceError
 from vultus.gallery import NewSample, quality_record
 from vultus.server.auth import Principal
@@ -30,6 +29,7 @@ from vultus.server.wire.baidu.looks import (
     quality_control_code,
     quality_from,
     refusal_code,
+    rotation_of,
 )
 from vultus.server.wire.baidu.pictures import (
     V2_LIMITS,
@@ -46,7 +46,7 @@ __all__ = ["Call", "Method", "Picture", "Shown", "Tools"]
 Order: TypeAlias = Literal["largest", "nearest"]
 Reply: TypeAlias = dict[str, Any] | None
 
-# What V3's levels ask of a liveness score. Source: contract, Face V3 section 3, faceverify.
+# What V3's levels ask of a liveness score. Source: Baidu's documentation of Face V3, faceverify.
 LIVENESS_THRESHOLDS: Mapping[str, float] = MappingProxyType(
     {"LOW": 0.05, "NORMAL": 0.3, "HIGH": 0.9}
 )
@@ -214,7 +214,7 @@ class Call:
     def shown(self, picture: Picture, face: Face, look: Look | None = None) -> Shown:
         """A face of a picture, in hand."""
         location: dict[str, Any] = dict(box_of(face))
-        location["rotation"] = _rotation(face) if look is None else look.rotation
+        location["rotation"] = rotation_of(face)
         about: dict[str, Any] = {"location": location, "probability": round(face.score, 6)}
         if look is not None:
             about["angle"] = {name: round(v, 4) for name, v in look.angles.items()}
@@ -298,10 +298,3 @@ class Call:
             return v2(216615)
         reasons = error.fields.get("reasons")
         return v3(refusal_code(reasons if isinstance(reasons, list) else []))
-
-
-def _rotation(face: Face) -> int:
-    """Clockwise rotation of a face that was not looked at, by its five points."""
-    if face.landmarks is None:
-        return 0
-    return round(PoseSolver().of_five(face.landmarks).roll_deg)

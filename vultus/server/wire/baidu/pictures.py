@@ -21,7 +21,7 @@ _FORMATS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM")
 
 @dataclass(frozen=True, slots=True)
 class PictureLimits:
-    """What one picture may be. Source: contract, Face V2 section 0 and Face V3 section 1.
+    """What one picture may be. Source: Baidu's documentation of Face V2 and V3, 2018.
 
     Attributes:
         max_characters: Of the base64 text.

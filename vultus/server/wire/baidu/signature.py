@@ -90,7 +90,7 @@ def sign(
     query: str,
     headers: Mapping[str, str],
 ) -> str:
-    """The signature a request should have; contract: transport, section 5.
+    """The signature a request should have.
 
     Args:
         sk: Secret key.

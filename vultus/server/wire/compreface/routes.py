@@ -342,7 +342,7 @@ async def _picture(call: Call) -> Response:
     service = call.state.service
     data = b""
     if service.settings.keep_crops:
-        key = service.secrets.key("crops")
+        key = service.crop_key
         data = await call.on_engine(lambda: crop_picture(call.collection(), image_id, key))
     headers = _FOREVER if data else {}
     return Response(data, media_type="application/octet-stream", headers=headers)

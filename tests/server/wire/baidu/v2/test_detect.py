@@ -37,7 +37,7 @@ def test_by_default_one_face_and_where_it_is(tenant: Any, pictures: Mapping[str,
     assert set(row["location"]) == {"left", "top", "width", "height"}
     assert 0.9 < row["face_probability"] <= 1
     assert isinstance(row["rotation_angle"], int)
-    assert row["rotation_angle"] == round(row["roll"])
+    assert row["rotation_angle"] == pytest.approx(row["roll"], abs=6)
 
 
 def test_largest_face_first(tenant: Any, pictures: Mapping[str, str]):
@@ -86,9 +86,16 @@ def test_a_turned_head(tenant: Any, pictures: Mapping[str, str], encode: Callabl
     plain = tenant.v2("detect", image=pictures["obama"])["result"][0]
     row = tenant.v2("detect", image=leaning)["result"][0]
     assert row["roll"] - plain["roll"] == pytest.approx(20, abs=4)
-    assert row["rotation_angle"] == round(row["roll"])
+    assert row["rotation_angle"] - plain["rotation_angle"] == pytest.approx(20, abs=4)
     other = tenant.v2("detect", image=mirrored)["result"][0]
     assert other["yaw"] == pytest.approx(-plain["yaw"], abs=4)
+
+
+def test_yaw_is_positive_to_the_persons_right(tenant: Any, pictures: Mapping[str, str]):
+    (row,) = tenant.v2("detect", image=pictures["obama2"], face_fields="landmark")["result"]
+    left, right, nose, _ = (point["x"] for point in row["landmark"])
+    assert nose - left < right - nose  # turned to the viewer's left
+    assert row["yaw"] > 8
 
 
 def test_age_and_gender_where_a_model_is_installed(

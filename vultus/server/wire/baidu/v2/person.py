@@ -17,10 +17,10 @@ from vultus.server.wire.baidu.v2._rows import faceliveness, one_picture, qualiti
 __all__ = ["person_verify"]
 
 _FACELIVENESS = 0.834963
-"""Default of `faceliveness_conf`. Source: contract, Face V2, person/verify."""
+"""Default of `faceliveness_conf`. Source: Baidu's documentation of Face V2."""
 
-# What is acceptable where `quality_conf` says nothing. Source: contract, Face V2, detect,
-# "recommended acceptance limits".
+# What is acceptable where `quality_conf` says nothing. Source: Baidu's documentation of Face
+# V2, recommended limits of detect.
 _QUALITY: Mapping[str, float] = MappingProxyType(
     {
         "left_eye": 0.6,
