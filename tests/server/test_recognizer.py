@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,64 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vultus.errors import DegenerateLandmarksError
 from vultus.gallery import MemoryGallery
 from vultus.pipeline import Recognizer
+from vultus.server.batching import Batcher
 from vultus.server.metrics import Metrics
-from vultus.server.recognizer import Batcher, ServingRecognizer, load_liveness, timed
+from vultus.server.recognizer import ServingRecognizer, load_liveness, timed
 from vultus.sources import Limits
 
 COUNT = "vultus_stage_seconds_count"
-
-
-class Adder:
-    """Stands for an embedder: a face is a number, its embedding one more."""
-
-    space: Any = None
-
-    def __init__(self) -> None:
-        self.sizes: list[int] = []
-
-    def embed(self, faces: Sequence[Any]) -> list[Any]:
-        self.sizes.append(len(faces))
-        if -1 in faces:
-            raise DegenerateLandmarksError("the landmarks must not coincide")
-        return [face + 1 for face in faces]
-
-
-def test_faces_that_come_together_are_embedded_together():
-    adder, gate = Adder(), threading.Barrier(4)
-    batcher = Batcher(adder, 8, 0.5, Metrics())
-
-    def ask(face: Any) -> Any:
-        gate.wait(10)
-        return batcher.embed([face, face + 10])
-
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(ask, [1, 2, 3, 4]))
-    assert found == [[2, 12], [3, 13], [4, 14], [5, 15]]
-    assert sum(adder.sizes) == 8
-    assert len(adder.sizes) < 4
-
-
-def test_a_full_batch_does_not_wait():
-    adder = Adder()
-    assert Batcher(adder, 2, 60.0, Metrics()).embed([1, 2, 3]) == [2, 3, 4]  # type: ignore[list-item]
-
-
-def test_one_requests_bad_face_is_not_the_others_failure():
-    adder, gate = Adder(), threading.Barrier(2)
-    batcher = Batcher(adder, 2, 5.0, Metrics())
-
-    def ask(face: Any) -> Any:
-        gate.wait(10)
-        return batcher.embed([face])
-
-    with ThreadPoolExecutor(2) as pool:
-        bad, good = pool.submit(ask, -1), pool.submit(ask, 1)
-        assert good.result(10) == [2]
-        with pytest.raises(DegenerateLandmarksError):
-            bad.result(10)
 
 
 def test_the_serving_recogniser_answers_as_the_plain_one_and_times_its_stages(
@@ -103,3 +52,27 @@ def test_liveness_is_told_only_where_a_model_is_installed(monkeypatch: pytest.Mo
     faces: list[Any] = [object(), object()]
     assert found.score(faces) == [0.25, 0.25]
     assert found.score([]) == []
+
+
+def test_batches_give_what_single_calls_give(recognizer: Recognizer, samples: Path):
+    metrics, pictures = Metrics(), sorted((samples / "photos").glob("*.jpg"))
+    serving = ServingRecognizer(
+        recognizer,
+        Limits(),
+        metrics,
+        Batcher(recognizer.detector.detect_many, 8, 0.5, lambda: 99, metrics.batch.observe),
+        Batcher(recognizer.embedder.embed, 8, 0.5, lambda: 99, metrics.batch.observe),
+    )
+    with ThreadPoolExecutor(len(pictures)) as pool:
+        together = list(pool.map(serving.detect, pictures))
+        embedded = list(pool.map(serving.embed, [faces for faces in together if faces]))
+    alone = [recognizer.detect(picture) for picture in pictures]
+    assert [[f.box for f in faces] for faces in together] == [
+        [f.box for f in faces] for faces in alone
+    ]
+    for found, faces in zip(embedded, [faces for faces in alone if faces], strict=True):
+        for one, face in zip(found, faces, strict=True):
+            assert one.similarity(recognizer.embed(face)) > 0.999999
+    assert [f.box for f in serving.detect(pictures[-1], largest=True)] == [
+        f.box for f in recognizer.detect(pictures[-1], largest=True)
+    ]

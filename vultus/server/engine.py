@@ -73,6 +73,11 @@ class Engine:
         """Calls that wait for a thread."""
         return self._waiting
 
+    @property
+    def running(self) -> int:
+        """Calls that are being made."""
+        return self._running
+
     async def run(self, call: Callable[[], T], timeout_s: float) -> T:
         """Make a call on one of the threads and wait for what it gives.
 

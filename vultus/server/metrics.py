@@ -29,6 +29,7 @@ class Metrics:
         refused: Requests refused before any work, by reason.
         queue_depth: Requests that wait for a thread.
         batch: Faces that were embedded together.
+        batch_pictures: Pictures that faces were looked for in together, where batching is on.
         faces: Faces found.
         jobs: Long jobs by how they ended.
     """
@@ -68,6 +69,12 @@ class Metrics:
         self.batch = Histogram(
             "vultus_batch_faces",
             "Faces that were embedded together.",
+            buckets=_SIZES,
+            registry=registry,
+        )
+        self.batch_pictures = Histogram(
+            "vultus_batch_pictures",
+            "Pictures that faces were looked for in together.",
             buckets=_SIZES,
             registry=registry,
         )

@@ -1,17 +1,15 @@
-"""The recogniser as the server uses it: each stage timed, embeddings batched where asked."""
+"""The recogniser as the server uses it: each stage timed, and batched where asked."""
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
-from vultus.encode import FaceEmbedder
 from vultus.errors import ModelMissingError
 from vultus.gallery import Gallery
-from vultus.pipeline import Recognizer, load
+from vultus.pipeline import Recognizer, largest_face, load
 from vultus.runtime import SessionOptions
+from vultus.server.batching import Batcher
 from vultus.server.metrics import Metrics
 from vultus.server.settings import Settings, threshold_of
 from vultus.sources import ImageSource, Limits, load_frame
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from vultus.assess.liveness import PassiveLiveness
 
 __all__ = [
-    "Batcher",
     "InstalledLiveness",
     "ServingRecognizer",
     "TimedGallery",
@@ -38,16 +35,23 @@ class ServingRecognizer(Recognizer):
         base: The recogniser whose parts are used.
         limits: Bounds on pictures.
         metrics: What is told.
-        batcher: Embeds faces of several requests together, or ``None``.
+        detections: Finds faces in pictures of several requests together, or ``None``.
+        embeddings: Embeds faces of several requests together, or ``None``.
     """
 
     def __init__(
-        self, base: Recognizer, limits: Limits, metrics: Metrics, batcher: Batcher | None = None
+        self,
+        base: Recognizer,
+        limits: Limits,
+        metrics: Metrics,
+        detections: Batcher[Frame, list[Face]] | None = None,
+        embeddings: Batcher[Face, Embedding] | None = None,
     ) -> None:
         self.__dict__.update(vars(base))  # the parts are shared, loaded once
         self._limits = limits
         self._metrics = metrics
-        self._batcher = batcher
+        self._detections = detections
+        self._embeddings = embeddings
 
     def detect(
         self, image: ImageSource, *, largest: bool = False, any_turn: bool = False
@@ -55,7 +59,11 @@ class ServingRecognizer(Recognizer):
         """See `Recognizer.detect`."""
         frame = image if isinstance(image, Frame) else self._decoded(image)
         with self._metrics.timed("detect"):
-            faces = super().detect(frame, largest=largest, any_turn=any_turn)
+            if self._detections is None or any_turn:
+                faces = super().detect(frame, largest=largest, any_turn=any_turn)
+            else:
+                (found,) = self._detections([frame])
+                faces = self._with_landmarks([largest_face(found)] if largest and found else found)
         self._metrics.faces.inc(len(faces))
         return faces
 
@@ -71,95 +79,24 @@ class ServingRecognizer(Recognizer):
         """See `Recognizer.embed`."""
         faces = [face] if isinstance(face, Face) else list(face)
         with self._metrics.timed("embed"):
-            if self._batcher is not None and faces:
-                found = self._batcher.embed(faces)
+            if self._embeddings is not None and faces:
+                found = self._embeddings(faces)
             else:
                 found = self.embedder.embed(faces)
                 self._metrics.batch.observe(len(faces))
         return found[0] if isinstance(face, Face) else found
 
 
-class _Waiting:
-    """Faces of one request that wait to be embedded with others."""
-
-    __slots__ = ("done", "error", "faces", "found")
-
-    def __init__(self, faces: Sequence[Face]) -> None:
-        self.faces = faces
-        self.done = threading.Event()
-        self.found: list[Embedding] = []
-        self.error: BaseException | None = None
-
-
-class Batcher:
-    """Embeds the faces of requests that run at the same time in one call of the network.
-
-    The first to come waits a bounded time for others, then embeds for all of them.
+def load_recognizer(
+    settings: Settings, metrics: Metrics, crop_key: bytes | None, busy: Callable[[], int]
+) -> Recognizer:
+    """Load detector and embedder, one thread each call, and run both once.
 
     Args:
-        embedder: What embeds.
-        max_batch: Most faces together.
-        max_wait_s: How long the first one waits.
-        metrics: Told of the sizes of batches.
-    """
-
-    def __init__(
-        self, embedder: FaceEmbedder, max_batch: int, max_wait_s: float, metrics: Metrics
-    ) -> None:
-        self._embedder = embedder
-        self._max_batch = max_batch
-        self._max_wait_s = max_wait_s
-        self._metrics = metrics
-        self._changed = threading.Condition()
-        self._pending: list[_Waiting] = []
-
-    def embed(self, faces: Sequence[Face]) -> list[Embedding]:
-        """One embedding per face, in order."""
-        own = _Waiting(faces)
-        with self._changed:
-            leads = not self._pending
-            self._pending.append(own)
-            self._changed.notify_all()
-            if leads:
-                self._gather()
-                batch, self._pending = self._pending, []
-        if leads:
-            self._embed_all(batch)
-        own.done.wait()
-        if own.error is not None:
-            raise own.error
-        return own.found
-
-    def _gather(self) -> None:
-        deadline = time.monotonic() + self._max_wait_s
-        while sum(len(w.faces) for w in self._pending) < self._max_batch:
-            left = deadline - time.monotonic()
-            if left <= 0 or not self._changed.wait(left):
-                return
-
-    def _embed_all(self, batch: Sequence[_Waiting]) -> None:
-        faces = [face for waiting in batch for face in waiting.faces]
-        try:
-            found = iter(self._embedder.embed(faces))
-            self._metrics.batch.observe(len(faces))
-            for waiting in batch:
-                waiting.found = [next(found) for _ in waiting.faces]
-        except BaseException:
-            self._one_by_one(batch)  # one request's bad face is not the others' failure
-        finally:
-            for waiting in batch:
-                waiting.done.set()
-
-    def _one_by_one(self, batch: Sequence[_Waiting]) -> None:
-        for waiting in batch:
-            try:
-                waiting.found = self._embedder.embed(waiting.faces)
-            except BaseException as error:  # a worker's boundary: whoever waits is told
-                waiting.error = error
-
-
-def load_recognizer(settings: Settings, metrics: Metrics, crop_key: bytes | None) -> Recognizer:
-    """Load detector and embedder, one thread each call, and run both once.
+        settings: The operator's.
+        metrics: Told of each stage.
+        crop_key: Encrypts the crops that are kept, or ``None``.
+        busy: How many requests are being worked on.
 
     Raises:
         ModelError: A model is not here or not what it should be.
@@ -177,38 +114,23 @@ def load_recognizer(settings: Settings, metrics: Metrics, crop_key: bytes | None
         crop_key=crop_key,
         limits=limits,
     )
-    batcher = None
-    if settings.max_batch > 1:
-        wait_s = settings.max_wait_ms / 1000
-        batcher = Batcher(base.embedder, settings.max_batch, wait_s, metrics)
     _warm_up(base)
-    return ServingRecognizer(base, limits, metrics, batcher)
-
-
-class InstalledLiveness:
-    """Scores of the liveness models that are on this machine.
-
-    Args:
-        model: The models.
-    """
-
-    def __init__(self, model: PassiveLiveness) -> None:
-        self._model = model
-
-    def score(self, faces: Sequence[Face]) -> list[float]:
-        """One score in [0, 1] per face; 1 is alive."""
-        return [float(score) for score in self._model.scores(faces)]
-
-
-def load_liveness() -> InstalledLiveness | None:
-    """The liveness models, one thread each call; ``None`` where none is installed."""
-    from vultus.assess.liveness import installed_liveness
-
-    try:
-        # Interfaces hold scores against limits of their own, so the threshold does not matter.
-        return InstalledLiveness(installed_liveness(options=SessionOptions(), threshold=0.5))
-    except ModelMissingError:
-        return None
+    if settings.max_batch == 1:
+        return ServingRecognizer(base, limits, metrics)
+    wait_s = settings.max_wait_ms / 1000
+    return ServingRecognizer(
+        base,
+        limits,
+        metrics,
+        Batcher(
+            base.detector.detect_many,
+            settings.max_batch,
+            wait_s,
+            busy,
+            metrics.batch_pictures.observe,
+        ),
+        Batcher(base.embedder.embed, settings.max_batch, wait_s, busy, metrics.batch.observe),
+    )
 
 
 def _warm_up(recognizer: Recognizer) -> None:

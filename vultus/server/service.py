@@ -141,7 +141,9 @@ class Service:
 
         crop_key = self.crop_key if self.settings.keep_crops else None
         gallery = self.main_gallery()
-        recognizer = load_recognizer(self.settings, self.metrics, crop_key)
+        recognizer = load_recognizer(
+            self.settings, self.metrics, crop_key, lambda: self.engine.running
+        )
         space = recognizer.embedder.space
         known = gallery.space
         if known is not None and known != space:

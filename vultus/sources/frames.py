@@ -108,9 +108,7 @@ class VideoLimits:
         if self.max_pixels < 1 or self.min_side_px < 1:
             raise RangeError("VideoLimits.max_pixels and min_side_px must be at least 1")
         if self.max_side_px is not None and self.max_side_px < 32:
-            raise RangeError(
-                f"VideoLimits.max_side_px must be at least 32, got {self.max_side_px}"
-            )
+            raise RangeError(f"VideoLimits.max_side_px must be at least 32, got {self.max_side_px}")
 
     @property
     def most_pixels(self) -> int:

@@ -244,7 +244,9 @@ class VideoFile:
                     continue
                 time_s, duration_s = clock.tell(picture)
                 if number % every == 0:
-                    gap = Gap(f"{waiting} frames could not be decoded", waiting) if waiting else None
+                    gap = (
+                        Gap(f"{waiting} frames could not be decoded", waiting) if waiting else None
+                    )
                     waiting = 0
                     image = picture_of(picture, self._limits, self._path)
                     label = f"{self._path}#{number}"

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -156,6 +157,22 @@ def test_a_tag_guards_a_change(api: TestClient, failed: Failed) -> None:
     assert api.get("/v1/people/tag", headers={"if-none-match": first}).json()["name"] == "T"
     gone = api.delete("/v1/people/tag", headers={"if-match": changed.headers["etag"]})
     assert gone.json() == {"faces": 0}
+
+
+def test_of_many_who_saw_the_same_one_may_change_it(api: TestClient) -> None:
+    tag = api.post("/v1/people", json={"id": "race"}).headers["etag"]
+    codes: list[int] = []
+
+    def change(name: str) -> None:
+        answer = api.patch("/v1/people/race", json={"name": name}, headers={"if-match": tag})
+        codes.append(answer.status_code)
+
+    threads = [threading.Thread(target=change, args=[f"name {n}"]) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(codes) == [200] + [412] * 7
 
 
 def test_pages(api: TestClient, key_for: Callable[..., dict[str, str]], failed: Failed) -> None:
