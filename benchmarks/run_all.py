@@ -14,6 +14,7 @@ HERE = Path(__file__).resolve().parent
 SUITES = (
     *("startup", "embed", "identify", "throughput", "memory", "lfw"),
     *("detect", "accuracy", "gallery", "quality", "server"),
+    *("face_recognition_cli", "facenet_align"),
 )
 
 

@@ -149,11 +149,13 @@ def serving(
             stdout=log, stderr=log, env={**os.environ, **variables},
         )  # fmt: skip
     try:
-        live_s = answered(port, "/health/live", began)
-        ready_s = answered(port, "/health/ready", began)
+        live_s = answered(process, port, "/health/live", began)
+        ready_s = answered(process, port, "/health/ready", began)
         yield Server(process, port, write_request(folder, key, picture), live_s, ready_s)
         if process.poll() is not None:
-            raise RuntimeError("the server crashed: " + (folder / "server.log").read_text()[-2000:])
+            raise RuntimeError("the server crashed")
+    except RuntimeError as error:
+        raise RuntimeError(f"{error}: {(folder / 'server.log').read_text()[-3000:]}") from error
     finally:
         process.terminate()
         process.wait(60)
@@ -168,9 +170,9 @@ def free_port() -> int:
         return port
 
 
-def answered(port: int, path: str, began: float) -> float:
+def answered(process: subprocess.Popen[bytes], port: int, path: str, began: float) -> float:
     """Seconds from `began` until this path answers 200."""
-    while time.perf_counter() - began < 120:
+    while time.perf_counter() - began < 120 and process.poll() is None:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}"):
                 return time.perf_counter() - began

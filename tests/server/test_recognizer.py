@@ -1,18 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
 
 from vultus.gallery import MemoryGallery
 from vultus.pipeline import Recognizer
 from vultus.server.batching import Batcher
 from vultus.server.metrics import Metrics
-from vultus.server.recognizer import ServingRecognizer, load_liveness, timed
+from vultus.server.recognizer import ServingRecognizer, timed
 from vultus.sources import Limits
 
 COUNT = "vultus_stage_seconds_count"
@@ -37,21 +34,6 @@ def test_the_serving_recogniser_answers_as_the_plain_one_and_times_its_stages(
         assert f'{COUNT}{{stage="{stage}"}} {count:.1f}' in page
     assert len(gallery) == 1
     assert "Kim" in gallery
-
-
-def test_liveness_is_told_only_where_a_model_is_installed(monkeypatch: pytest.MonkeyPatch):
-    assert load_liveness() is None  # tests see no models but those that ship
-
-    class Model:
-        def scores(self, faces: Sequence[Any]) -> Any:
-            return np.asarray([0.25] * len(faces))
-
-    monkeypatch.setattr("vultus.assess.liveness.installed_liveness", lambda **_: Model())
-    found = load_liveness()
-    assert found is not None
-    faces: list[Any] = [object(), object()]
-    assert found.score(faces) == [0.25, 0.25]
-    assert found.score([]) == []
 
 
 def test_batches_give_what_single_calls_give(recognizer: Recognizer, samples: Path):

@@ -26,10 +26,12 @@ from vultus.cli import (
     identify,
     import_,
     liveness,
+    liveness_train,
     lookalike,
     report,
     serve,
     verify,
+    video,
 )
 from vultus.cli._lazy import lazy_group
 from vultus.cli._output import EXIT_FAILED, EXIT_INTERRUPTED, fail
@@ -66,8 +68,10 @@ app.command("compare")(compare.compare)
 app.command("verify")(verify.verify)
 app.command("enroll")(enroll.enroll)
 app.command("identify")(identify.identify)
+app.add_typer(video.app, name="video")
 app.command("blur")(blur.blur)
 app.command("liveness")(liveness.liveness)
+app.command("liveness-train")(liveness_train.liveness_train)
 app.command("lookalike")(lookalike.lookalike)
 app.command("import")(import_.import_)
 for _name, _what in _GROUPS.items():

@@ -1,4 +1,4 @@
-"""A picture out of what a client sent: bytes, base64, or an address on the allow-list."""
+"""Pictures that a client names by an address: fetched from hosts on the allow-list only."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ from typing import TypeAlias
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from vultus.server.errors import UrlRefusedError
-from vultus.server.service import Service
-from vultus.sources import Limits, decode_base64
 
-__all__ = ["encoded_picture", "fetch_picture", "limits_of"]
+__all__ = ["fetch_picture"]
 
 _MOST_REDIRECTS = 3
 _TIMEOUT_S = 10.0
@@ -24,21 +22,6 @@ _PORTS = {"http": 80, "https": 443}
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052, section 2.1
 _Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Resolve: TypeAlias = Callable[[str, int], list[str]]
-
-
-def limits_of(service: Service) -> Limits:
-    """The bounds on one picture."""
-    return Limits(service.settings.max_body_bytes, service.settings.max_pixels)
-
-
-def encoded_picture(text: str, limits: Limits) -> bytes:
-    """The bytes of a picture in base64, with or without a ``data:`` prefix.
-
-    Raises:
-        ImageFormatError: It is not base64.
-        ImageTooLargeError: It stands for too many bytes.
-    """
-    return decode_base64(text, limits)
 
 
 def fetch_picture(

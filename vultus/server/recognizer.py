@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import Any, Literal, cast, overload
 
-from vultus.errors import ModelMissingError
 from vultus.gallery import Gallery
 from vultus.pipeline import Recognizer, largest_face, load
 from vultus.runtime import SessionOptions
@@ -15,14 +14,9 @@ from vultus.server.settings import Settings, threshold_of
 from vultus.sources import ImageSource, Limits, load_frame
 from vultus.types import Embedding, Face, Frame, Match
 
-if TYPE_CHECKING:
-    from vultus.assess.liveness import PassiveLiveness
-
 __all__ = [
-    "InstalledLiveness",
     "ServingRecognizer",
     "TimedGallery",
-    "load_liveness",
     "load_recognizer",
     "timed",
 ]

@@ -137,7 +137,8 @@ class Service:
             SpaceMismatchError: The gallery was made with another model.
             VultusError: Either cannot be used.
         """
-        from vultus.server.recognizer import load_liveness, load_recognizer
+        from vultus.server.liveness import load_liveness
+        from vultus.server.recognizer import load_recognizer
 
         crop_key = self.crop_key if self.settings.keep_crops else None
         gallery = self.main_gallery()

@@ -50,8 +50,8 @@ class Settings(BaseModel):
         header_timeout_s: How long a request's head may take to arrive.
         max_connections: Most connections of a process at once.
         queue_size: Most requests of a process that wait for a thread; 0: eight per thread.
-        max_batch: Most faces that are embedded together; 1 switches micro-batching off.
-        max_wait_ms: How long a face waits for others to be embedded with.
+        max_batch: Most pictures or faces that go through a network together; 1: no batching.
+        max_wait_ms: How long one waits for others to go with.
         tls_cert: File of the certificate chain, PEM.
         tls_key: File of its private key, PEM.
         cors_origins: Origins whose scripts may call the server.

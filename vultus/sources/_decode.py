@@ -96,15 +96,28 @@ _UNSUPPORTED = (
 )
 
 
+# Pillow walks through segments, chunks and junk in Python, a few bytes at a time: 25 MB of tiny
+# ones would hold a thread for half a minute. A picture of 80 million pixels in strips of one line
+# takes some 40,000 reads.
+_MOST_READS = 250_000
+
+
 class _Bytes(io.BytesIO):
-    """Bytes that remember whether the decoder asked for more than there are."""
+    """Bytes that remember whether the decoder asked for more than there are.
+
+    A decoder that asks without end is told that the picture is damaged.
+    """
 
     starved = False
+    reads = 0
 
     def read(self, size: int | None = -1, /) -> bytes:
         chunk = super().read(size)
+        self.reads += 1
         if not chunk and size is not None and size > 0:
             self.starved = True
+        if self.reads > _MOST_READS:
+            raise SyntaxError("it consists of too many parts")
         return chunk
 
 

@@ -41,7 +41,7 @@ class NoVideoStreamError(VideoError):
     """The file holds sound or subtitles, and no moving picture."""
 
     code = "video-no-stream"
-    remedy = "use a file with a picture"
+    remedy = "use a file with a picture; one that is cut short may have lost it"
 
 
 class VideoDamagedError(VideoError):

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 from vultus.errors import RangeError
 from vultus.types import Frame
 
-__all__ = ["FrameSource", "Gap", "VideoFrame", "VideoInfo", "VideoLimits"]
+__all__ = ["Ending", "FrameSource", "Gap", "VideoFrame", "VideoInfo", "VideoLimits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,21 @@ class Gap:
 
     reason: str
     frames: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What a source turned out to be, once its last frame was read.
+
+    Attributes:
+        frames: How many frames there were, those passed over and those damaged included.
+        duration_s: From the first frame to the end of the last, as measured.
+        missing: What the source promised and did not give; ``None`` when nothing is missing.
+    """
+
+    frames: int
+    duration_s: float
+    missing: Gap | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,8 +144,8 @@ class FrameSource(Protocol):
         ...
 
     @property
-    def ending(self) -> Gap | None:
-        """After the last frame: what is missing at the end; ``None`` when nothing is."""
+    def ending(self) -> Ending | None:
+        """What the source turned out to be; ``None`` until the last frame was read."""
         ...
 
     def read(self, every: int = 1) -> Iterator[VideoFrame]:

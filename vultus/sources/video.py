@@ -22,7 +22,7 @@ from vultus.sources._video_errors import (
     VideoTooLargeError,
     VideoTooSmallError,
 )
-from vultus.sources.frames import FrameSource, Gap, VideoFrame, VideoInfo, VideoLimits
+from vultus.sources.frames import Ending, FrameSource, Gap, VideoFrame, VideoInfo, VideoLimits
 from vultus.sources.image import Limits, load_frame
 from vultus.types import Frame, Image
 
@@ -109,7 +109,7 @@ class VideoFile:
             _check_fps(fps)
         self._path, self._limits, self._fps = os.fsdecode(path), limits, fps
         self._threads = threads
-        self._ending: Gap | None = None
+        self._ending: Ending | None = None
         self._container: InputContainer | None = None
         _check_file(self._path)
         container, stream = self._open()
@@ -124,8 +124,8 @@ class VideoFile:
         return self._info
 
     @property
-    def ending(self) -> Gap | None:
-        """What is missing at the end, told after the last frame."""
+    def ending(self) -> Ending | None:
+        """What was found, told after the last frame."""
         return self._ending
 
     def read(self, every: int = 1) -> Iterator[VideoFrame]:
@@ -171,9 +171,16 @@ class VideoFile:
         except (av.FFmpegError, ValueError, OSError) as error:
             raise VideoFormatError(
                 f"{self._path} must be a video file, it cannot be opened: {_reason(error)}",
+                remedy="check that it is complete, or convert it to MP4 (H.264)",
                 path=self._path,
             ) from error
         stream = next((s for s in container.streams.video if not _is_cover(s)), None)
+        if not container.streams:
+            container.close()
+            raise VideoDamagedError(
+                f"{self._path} must hold a video, nothing in it can be found; it may be cut short",
+                path=self._path,
+            )
         if stream is None or stream.codec_context is None:
             container.close()
             raise NoVideoStreamError(
@@ -222,7 +229,7 @@ class VideoFile:
     ) -> Iterator[VideoFrame]:
         av = need_av()
         clock = _Clock(self._info.fps)
-        number, lost, waiting = 0, 0, 0
+        number, good, waiting = 0, 0, 0
         broken: str | None = None
         packets = container.demux(stream)
         while True:
@@ -236,11 +243,11 @@ class VideoFile:
             try:
                 decoded = packet.decode()
             except av.FFmpegError as error:
-                lost, waiting, broken = lost + 1, waiting + 1, _reason(error)
+                number, waiting, broken = number + 1, waiting + 1, _reason(error)
                 continue
             for picture in decoded:
                 if picture.is_corrupt:  # what the decoder made up of the rest
-                    lost, waiting, broken = lost + 1, waiting + 1, "damaged"
+                    number, waiting, broken = number + 1, waiting + 1, "damaged"
                     continue
                 time_s, duration_s = clock.tell(picture)
                 if number % every == 0:
@@ -251,13 +258,14 @@ class VideoFile:
                     image = picture_of(picture, self._limits, self._path)
                     label = f"{self._path}#{number}"
                     yield VideoFrame(Frame(image, label), time_s, number, duration_s, gap)
-                number += 1
-        if number == 0:
+                number, good = number + 1, good + 1
+        if good == 0:
             raise VideoDamagedError(
                 f"not one frame of {self._path} can be decoded: {broken or 'it has none'}",
                 path=self._path,
             )
-        self._ending = _ending(self._info, number, clock.end_s, lost, broken)
+        missing = _missing(self._info, number, clock.end_s, waiting, broken)
+        self._ending = Ending(number, clock.end_s, missing)
 
 
 class ImageSequence:
@@ -282,7 +290,7 @@ class ImageSequence:
     ) -> None:
         _check_fps(fps)
         self._pattern, self._limits, self._fps = os.fsdecode(pattern), limits, fps
-        self._ending: Gap | None = None
+        self._ending: Ending | None = None
         self._files = _numbered(Path(self._pattern))
         height_px, width_px = self._load(self._files[0][1]).shape[:2]
         count = self._files[-1][0] - self._files[0][0] + 1
@@ -302,8 +310,8 @@ class ImageSequence:
         return self._info
 
     @property
-    def ending(self) -> Gap | None:
-        """What is missing at the end, told after the last frame."""
+    def ending(self) -> Ending | None:
+        """What was found, told after the last frame."""
         return self._ending
 
     def read(self, every: int = 1) -> Iterator[VideoFrame]:
@@ -350,14 +358,14 @@ class ImageSequence:
             except ImageError as error:
                 bad = error
                 continue
-            missing = sum(1 for n in range(expected, number, 1) if n % every == 0)
-            gap = Gap(f"{missing} pictures are missing or cannot be read", missing)
+            absent = sum(1 for n in range(expected, number) if n % every == 0)
+            gap = Gap(f"{absent} pictures are missing or cannot be read", absent)
             yield VideoFrame(
                 Frame(image, str(path)),
                 number / self._fps,
                 number,
                 1.0 / self._fps,
-                gap if missing else None,
+                gap if absent else None,
             )
             expected, good = number + 1, good + 1
         if good == 0:
@@ -366,8 +374,8 @@ class ImageSequence:
             ) from bad
         last = self._files[-1][0] - first
         lost = sum(1 for n in range(expected, last + 1) if n % every == 0)
-        if lost:
-            self._ending = Gap(f"the last {lost} pictures cannot be read", lost)
+        missing = Gap(f"the last {lost} pictures cannot be read", lost) if lost else None
+        self._ending = Ending(last + 1, (last + 1) / self._fps, missing)
 
     def _load(self, path: Path) -> Image:
         image = load_frame(path, limits=Limits(max_pixels=self._limits.most_pixels)).image
@@ -485,7 +493,12 @@ def _quarter_turns(picture: av.VideoFrame) -> int:
 
 def _is_cover(stream: VideoStream) -> bool:
     """Whether this is a cover picture in a file of music."""
-    return bool(getattr(stream, "disposition", 0) and stream.disposition.attached_pic)
+    flags = stream.disposition
+    return bool(flags & type(flags).attached_pic)
+
+
+def _undecoded(count: int) -> Gap | None:
+    return Gap(f"{count} frames could not be decoded", count) if count else None
 
 
 def _first_frame(container: InputContainer, stream: VideoStream) -> av.VideoFrame | None:
@@ -504,26 +517,26 @@ def _usable_rate(stream: VideoStream) -> float | None:
     return None
 
 
-def _ending(
-    info: VideoInfo, frames: int, end_s: float, lost: int, broken: str | None
+def _missing(
+    info: VideoInfo, frames: int, end_s: float, waiting: int, broken: str | None
 ) -> Gap | None:
     """What the header promised and the file did not hold; within one frame it did."""
     step_s = 1.0 / info.fps if info.fps else 0.1
-    if info.frames is not None and frames + lost < info.frames - 1:
-        missing = info.frames - frames - lost
+    why = f" ({broken})" if broken else ""
+    if info.frames is not None and frames - waiting < info.frames - 1:
+        missing = min(info.frames - frames + waiting, _MISSING_MOST)
         return Gap(
-            f"the file says it has {info.frames} frames, it ends after {frames}"
-            + (f" ({broken})" if broken else ""),
-            min(missing, _MISSING_MOST),
+            f"the file says it has {info.frames} frames, it ends after {frames - waiting}{why}",
+            missing,
         )
     if info.frames is None and info.duration_s is not None:
         missing_s = info.duration_s - info.start_s - end_s
         if missing_s > max(2 * step_s, 0.5):  # sound may end a little after the picture
             return Gap(
-                f"the file says it lasts {info.duration_s:.2f} s, its picture ends after "
-                f"{end_s:.2f} s" + (f" ({broken})" if broken else "")
+                f"the file says it lasts {info.duration_s:.2f} s, "
+                f"its picture ends after {end_s:.2f} s{why}"
             )
-    return Gap(f"the file breaks off: {broken}") if broken and not lost else None
+    return _undecoded(waiting)
 
 
 def _check_fps(fps: float) -> None:

@@ -16,6 +16,8 @@ from PIL import Image as PilImage
 
 import vultus.compat.face_recognition as fr
 from vultus.compat.face_recognition import _lines
+from vultus.errors import RangeError
+from vultus.runtime import default_threads
 
 
 @pytest.fixture(scope="module")
@@ -52,8 +54,14 @@ def test_a_folder(vultus, known: Path, photos: Path):
         f"{photos}/wall.jpg,Joe Biden",
         f"{photos}/wall.jpg,unknown_person",
     ]
-    for cpus in (2, -1):
-        assert vultus("face-recognition", known, photos, "--cpus", cpus) == ended
+    assert vultus("face-recognition", known, photos, "--cpus", 2) == ended
+
+
+def test_how_many_workers():
+    assert [_lines.worker_count(cpus) for cpus in (1, 2, 7)] == [1, 2, 7]
+    assert _lines.worker_count(-1) == default_threads()
+    with pytest.raises(RangeError, match="must be at least 1, or -1 for all, got -2"):
+        _lines.worker_count(-2)
 
 
 @pytest.mark.parametrize("yes", ["1", "true", "Yes"])

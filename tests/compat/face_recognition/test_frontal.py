@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -122,3 +124,14 @@ def test_the_shipped_templates_are_those_the_notice_names():
     folder = files("vultus.compat.face_recognition")
     digest = hashlib.sha256(folder.joinpath("frontal_templates.npz").read_bytes()).hexdigest()
     assert digest in folder.joinpath("NOTICE.md").read_text(encoding="utf-8")
+
+
+def test_the_templates_are_rebuilt_to_the_byte(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("dlib", reason="install dlib: pip install 'vultus[convert]'")
+    scripts = Path(__file__).resolve().parents[3] / "scripts"
+    if not scripts.is_dir():
+        pytest.skip("the scripts are not part of this copy")
+    monkeypatch.syspath_prepend(str(scripts))
+    made = importlib.import_module("convert_frontal_templates").templates()
+    shipped = files("vultus.compat.face_recognition").joinpath("frontal_templates.npz")
+    assert shipped.read_bytes() == made

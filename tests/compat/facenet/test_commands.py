@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from vultus import cli
 
-PAGE = Path(__file__).parents[3] / "docs" / "migrating" / "facenet.md"
+PAGE = Path(__file__).parents[3] / "docs" / "migrating.md"
 
 # Positions and options with their defaults, as the contract lists them.
 CONTRACT: dict[str, tuple[list[str], dict[str, Any]]] = {

@@ -99,7 +99,7 @@ def test_another_alignment(shared_models: Path, photos: Path, plain, tmp_path: P
 def test_tensorflow_is_refused(name):
     with pytest.raises(ModelError, match="is a TensorFlow model") as caught:
         find_model(name)
-    assert "docs/migrating/facenet.md" in caught.value.remedy
+    assert "docs/migrating.md" in caught.value.remedy
 
 
 def test_a_folder_of_tensorflow(tmp_path: Path):

@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from vultus.pipeline import Recognizer
+from vultus.types import Face
 
 
 def test_faces_of_a_picture(api: TestClient, parts: Callable[..., Any]) -> None:
@@ -23,7 +24,8 @@ def test_faces_of_a_picture(api: TestClient, parts: Callable[..., Any]) -> None:
     assert scores == sorted(scores, reverse=True)
     face = body["faces"][0]
     assert len(face["landmarks"]) == 5
-    assert [face[name] for name in ("dense", "pose", "quality", "gate", "attributes")] == [None] * 5
+    unasked = ("dense", "pose", "quality", "gate", "attributes", "liveness")
+    assert [face[name] for name in unasked] == [None] * 6
 
 
 def test_no_face_is_an_empty_list(api: TestClient, parts: Callable[..., Any]) -> None:
@@ -115,3 +117,32 @@ def test_attributes_are_absent_without_a_model_for_them(
     answer = api.post("/v1/detect", files=parts("obama2.jpg"), data={"attributes": "true"})
     assert answer.status_code == 200
     assert answer.json()["faces"][0]["attributes"] is None
+
+
+class Lively:
+    """Finds the larger face the livelier one."""
+
+    def score(self, faces: list[Face]) -> list[float]:
+        return [face.box.width_px / 1000 for face in faces]
+
+
+def test_liveness_of_an_installed_model(
+    api: TestClient, parts: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = api.app.state.service  # type: ignore[attr-defined]
+    asked = {"liveness": "true"}
+    monkeypatch.setattr(service, "liveness", None)
+    (face,) = api.post("/v1/detect", files=parts("obama2.jpg"), data=asked).json()["faces"]
+    assert face["liveness"] is None
+    monkeypatch.setattr(service, "liveness", Lively())
+    for path in ("/v1/detect", "/v1/identify"):
+        faces = api.post(path, files=parts("wall.jpg"), data=asked).json()["faces"]
+        for face in faces:
+            width = face["box"][2] - face["box"][0]
+            assert face["liveness"] == pytest.approx(width / 1000, abs=1e-4)
+        (face,) = api.post(path, files=parts("obama2.jpg")).json()["faces"]
+        assert face["liveness"] is None
+        assert api.post(path, files=parts("rocket.jpg"), data=asked).json()["faces"] == []
+    claim = {**asked, "person": "Joe Biden"}
+    face = api.post("/v1/verify", files=parts("obama2.jpg"), data=claim).json()["face"]
+    assert 0.1 < face["liveness"] < 0.6

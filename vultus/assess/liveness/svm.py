@@ -76,7 +76,9 @@ class LivenessSvm:
             check_finite(getattr(self, what), what)
         numbers = (self.bias, self.gamma, self.slope, self.offset)
         if not np.isfinite(numbers).all() or not self.gamma > 0 or not self.slope > 0:
-            raise RangeError("bias, gamma, slope and offset must be finite, gamma and slope above 0")
+            raise RangeError(
+                "bias, gamma, slope and offset must be finite, gamma and slope above 0"
+            )
         if not 0.5 <= self.reject_below <= 1.0:
             raise RangeError(f"reject_below must lie in [0.5, 1], got {self.reject_below}")
 

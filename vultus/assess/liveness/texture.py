@@ -19,13 +19,20 @@ from vultus.assess.liveness.svm import LivenessSvm
 from vultus.errors import CardError
 from vultus.types import Face, Image
 
-__all__ = ["TEXTURE", "TextureLiveness", "texture_features", "texture_of"]
+__all__ = [
+    "TEXTURE",
+    "TEXTURE_PX",
+    "TEXTURE_SCALE",
+    "TextureLiveness",
+    "texture_features",
+    "texture_of",
+]
 
 TEXTURE = "lbp-hsv-ycrcb/1"
 """What the features are; kept with a machine that was trained on them."""
 
-_SIDE_PX = 64  # of the face, as published
-_SCALE = 1.0  # the box itself
+TEXTURE_PX, TEXTURE_SCALE = 64, 1.0
+"""Side of a face, as published, and how much of its box that is."""
 _BINS = 59  # 58 uniform patterns, and one bin for all others
 _CHANNELS = 6
 
@@ -59,7 +66,9 @@ def texture_of(crop: Image) -> NDArray[np.float64]:
 def texture_features(faces: Sequence[Face]) -> NDArray[np.float64]:
     """(n, 354) texture of faces, each scaled to 64 by 64 pixels."""
     rows = [
-        texture_of(context_crop(face.frame.image, face.box, _SCALE, (_SIDE_PX, _SIDE_PX)))
+        texture_of(
+            context_crop(face.frame.image, face.box, TEXTURE_SCALE, (TEXTURE_PX, TEXTURE_PX))
+        )
         for face in faces
     ]
     return np.stack(rows) if rows else np.zeros((0, _CHANNELS * _BINS))

@@ -1,7 +1,7 @@
 """face_recognition 1.3.0 on vultus: change the import, keep the code.
 
 ``import vultus.compat.face_recognition as face_recognition``, or install a package of that name
-with ``vultus compat install-shim``. What differs from the original, ``docs/migrating`` lists.
+with ``vultus compat install-shim``. What differs from the original, ``docs/migrating.md`` lists.
 """
 
 from vultus.compat.face_recognition.api import (

@@ -31,7 +31,7 @@ __all__ = ["FaceModel", "FoundModel", "find_model", "load_model"]
 _TENSORFLOW = frozenset({".pb", ".meta", ".ckpt", ".index", ".h5", ".tflite"})
 _HOW_TO = (
     "name one of `vultus models list --kind embedder`, or an ONNX file with its card (TOML) "
-    "beside it; see docs/migrating/facenet.md"
+    "beside it; see docs/migrating.md"
 )
 _POLICY = "fmr=1e-3"
 

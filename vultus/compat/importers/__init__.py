@@ -1,4 +1,4 @@
-"""What other systems stored about people, brought into a gallery; see `docs/migrating`."""
+"""What other systems stored about people, brought into a gallery; see `docs/migrating.md`."""
 
 from vultus.compat.importers.gallery import Outcome, add_people
 from vultus.compat.importers.people import ForeignFace, ForeignPeople, Left

@@ -231,33 +231,30 @@ def _check_count(count: int, pictures: Pictures, name: str) -> None:
 # -- for the OpenAPI document ---------------------------------------------------------------------
 
 
+_ENCODED = {
+    "type": "string",
+    "contentEncoding": "base64",
+    "description": "A picture in base64; a data URI will do as well.",
+}
+_PART = {
+    "type": "string",
+    "contentMediaType": "application/octet-stream",
+    "format": "binary",
+    "description": "A picture: JPEG, PNG, WebP, BMP, TIFF, GIF.",
+}
+
+
 def described(
     model: type[BaseModel],
     pictures: Pictures | None = None,
     example: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A route's ``openapi_extra``: both forms of its body, from the model."""
-    schema = model.model_json_schema(mode="validation")
-    for field in schema["properties"].values():
-        for branch in field.get("anyOf", ()):  # where pydantic puts what an optional type says
-            for told in ("description", "examples"):
-                if told in branch:
-                    field.setdefault(told, branch.pop(told))
+    schema = _schema_of(model)
     example = dict(example or {})
     if pictures is None:
         needed = bool(schema.get("required"))
         return {"requestBody": _content(needed, {_JSON: _media(schema, example)})}
-    encoded = {
-        "type": "string",
-        "contentEncoding": "base64",
-        "description": "A picture in base64; a data URI will do as well.",
-    }
-    part = {
-        "type": "string",
-        "contentMediaType": "application/octet-stream",
-        "format": "binary",
-        "description": "A picture: JPEG, PNG, WebP, BMP, TIFF, GIF.",
-    }
     many = {
         "type": "array",
         "minItems": pictures.least,
@@ -265,8 +262,8 @@ def described(
         "description": "The pictures, in order.",
     }
     one = pictures.most == 1
-    in_json = encoded if one else {**many, "items": encoded}
-    in_form = part if one else {**many, "items": part}
+    in_json = _ENCODED if one else {**many, "items": _ENCODED}
+    in_form = _PART if one else {**many, "items": _PART}
     shown = "/9j/4AAQSkZJRg…" if one else ["/9j/4AAQSkZJRg…"] * max(pictures.least, 1)
     must = pictures.least > 0
     content = {
@@ -274,6 +271,16 @@ def described(
         _MULTIPART: {"schema": _with(schema, "file", in_form, must)},
     }
     return {"requestBody": _content(must, content)}
+
+
+def _schema_of(model: type[BaseModel]) -> Fields:
+    schema = model.model_json_schema(mode="validation")
+    for field in schema["properties"].values():
+        for branch in field.get("anyOf", ()):  # where pydantic puts what an optional type says
+            for told in ("description", "examples"):
+                if told in branch:
+                    field.setdefault(told, branch.pop(told))
+    return schema
 
 
 def _with(schema: Mapping[str, Any], name: str, field: Fields, must: bool) -> Fields:

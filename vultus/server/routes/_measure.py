@@ -26,33 +26,34 @@ from vultus.server.schemas.seen import (
     QualityOut,
     SeenFace,
 )
+from vultus.server.service import Liveness
 from vultus.types import DenseLandmarks, Face, LandmarkScheme, Quality
 
-__all__ = ["measured"]
+__all__ = ["lively", "measured"]
 
 _OFF = "off"
 _SCHEMES: dict[str, LandmarkScheme] = {"68": "ibug-68", "72": "vultus-72", "468": "mesh-468"}
 
 
-def measured(faces: Sequence[Face], options: DetectOptions) -> list[SeenFace]:
+def measured(
+    faces: Sequence[Face], options: DetectOptions, liveness: Liveness | None = None
+) -> list[SeenFace]:
     """Faces with what was asked of them; one mesh of each face serves all of it.
 
     Args:
         faces: Of one picture.
         options: What is wanted.
+        liveness: The installed model, if any.
 
     Raises:
         DegenerateLandmarksError: The landmarks of a face coincide.
     """
     if not faces:
         return []
-    scheme = _SCHEMES.get(options.landmarks)
     gated = options.gate != _OFF
     told: list[dict[str, Any]] = [{} for _ in faces]
-    if scheme is not None or options.pose or gated:
-        meshes: Sequence[DenseLandmarks | None] = _mesh().locate(faces)
-    else:
-        meshes = [None] * len(faces)
+    meshes = _meshes(faces, options)
+    scheme = _SCHEMES.get(options.landmarks)
     for one, mesh in zip(told, meshes, strict=True):
         if mesh is not None and scheme is not None:
             one["dense"] = DenseOut.of(to_scheme(mesh, scheme))
@@ -69,7 +70,24 @@ def measured(faces: Sequence[Face], options: DetectOptions) -> list[SeenFace]:
     if options.attributes and (reader := _reader()) is not None:
         for one, found in zip(told, reader.read(faces), strict=True):
             one["attributes"] = AttributesOut.of(found)
-    return [SeenFace.of(face, **one) for face, one in zip(faces, told, strict=True)]
+    scores = lively(faces, liveness) if options.liveness else [None] * len(faces)
+    return [
+        SeenFace.of(face, liveness=score, **one)
+        for face, one, score in zip(faces, told, scores, strict=True)
+    ]
+
+
+def _meshes(faces: Sequence[Face], options: DetectOptions) -> Sequence[DenseLandmarks | None]:
+    if options.landmarks in _SCHEMES or options.pose or options.gate != _OFF:
+        return _mesh().locate(faces)
+    return [None] * len(faces)
+
+
+def lively(faces: Sequence[Face], liveness: Liveness | None) -> list[float | None]:
+    """How alive each face looks, 0 to 1; ``None`` without a model that can tell."""
+    if liveness is None or not faces:
+        return [None] * len(faces)
+    return [round(score, 4) for score in liveness.score(faces)]
 
 
 def _tell_quality(told: list[dict[str, Any]], qualities: list[Quality], gate: str) -> None:

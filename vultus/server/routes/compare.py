@@ -10,6 +10,7 @@ from starlette.responses import Response
 from vultus.server.routes._body import ONE, Pictures, Received, accepting, described
 from vultus.server.routes._call import Call, ReadCall
 from vultus.server.routes._flow import Flow
+from vultus.server.routes._measure import lively
 from vultus.server.routes._reply import errors, reply
 from vultus.server.schemas.pictures import (
     CompareOptions,
@@ -100,14 +101,17 @@ def _verified(call: Call, asked: Received[VerifyOptions]) -> VerifyReply:
     told = None
     if decision is not None and decision.sample is not None:
         told = DecisionOut.of(decision, call.face_id(decision.sample), person.name)
-    return VerifyReply(
-        person=person.id, name=person.name, decision=told, face=_shown(face, quality, gate)
-    )
+    (score,) = lively([face], call.service.liveness) if options.liveness else [None]
+    shown = _shown(face, quality, gate, score)
+    return VerifyReply(person=person.id, name=person.name, decision=told, face=shown)
 
 
-def _shown(face: Face, quality: Quality | None, gate: GateResult | None) -> SeenFace:
+def _shown(
+    face: Face, quality: Quality | None, gate: GateResult | None, liveness: float | None = None
+) -> SeenFace:
     return SeenFace.of(
         face,
+        liveness=liveness,
         quality=None if quality is None else QualityOut.of(quality),
         gate=None if gate is None else GateOut.of(gate),
     )

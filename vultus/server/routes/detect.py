@@ -48,4 +48,6 @@ def detected(service: Service, picture: Upload, options: DetectOptions) -> Detec
         ImageError: The picture cannot be read.
     """
     seen = Flow(service, any_turn=options.any_turn).see(picture, options.max_faces)
-    return DetectReply(image=size_of(seen.frame), faces=measured(seen.faces, options))
+    return DetectReply(
+        image=size_of(seen.frame), faces=measured(seen.faces, options, service.liveness)
+    )

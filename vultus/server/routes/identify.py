@@ -10,6 +10,7 @@ from starlette.responses import Response
 from vultus.server.routes._body import ONE, Received, Upload, accepting, described
 from vultus.server.routes._call import Call, ReadCall
 from vultus.server.routes._flow import Flow
+from vultus.server.routes._measure import lively
 from vultus.server.routes._reply import errors, reply
 from vultus.server.schemas.pictures import IdentifiedFace, IdentifyOptions, IdentifyReply
 from vultus.server.schemas.seen import DecisionOut, GateOut, MatchOut, QualityOut, size_of
@@ -66,12 +67,15 @@ def identified(call: Call, picture: Upload, options: IdentifyOptions) -> Identif
         groups=options.groups,
         once=options.once,
     )
-    return IdentifyReply(
-        image=size_of(seen.frame), faces=[_told(call, one, options) for one in found]
-    )
+    wanted = call.service.liveness if options.liveness else None
+    scores = lively(seen.faces, wanted)
+    faces = [_told(call, *pair, options) for pair in zip(found, scores, strict=True)]
+    return IdentifyReply(image=size_of(seen.frame), faces=faces)
 
 
-def _told(call: Call, found: Identification, options: IdentifyOptions) -> IdentifiedFace:
+def _told(
+    call: Call, found: Identification, liveness: float | None, options: IdentifyOptions
+) -> IdentifiedFace:
     decision = None
     if found.decision is not None and found.decision.sample is not None:
         sample = found.decision.sample
@@ -85,6 +89,7 @@ def _told(call: Call, found: Identification, options: IdentifyOptions) -> Identi
         matches=matches_told(call, found.matches[: options.k], options.min_similarity),
         quality=None if found.quality is None else QualityOut.of(found.quality),
         gate=None if found.gate is None else GateOut.of(found.gate),
+        liveness=liveness,
     )
 
 

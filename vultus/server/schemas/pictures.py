@@ -71,6 +71,13 @@ AnyTurn = Annotated[
     bool,
     Field(description="Look at quarter turns as well, unless an upright face is beyond doubt."),
 ]
+Lively = Annotated[
+    bool,
+    Field(
+        description="Tell how much each face looks alive rather than shown on paper or a screen;"
+        " nothing where no model for it is installed."
+    ),
+]
 MaxFaces = Annotated[
     int | None,
     Field(ge=1, le=_MAX_FACES, description="Only so many, the largest; all when left out."),
@@ -112,6 +119,7 @@ class DetectOptions(Model):
         description="Tell how old and of which sex a face looks to the installed model; nothing"
         " where none is installed.",
     )
+    liveness: Lively = False
     any_turn: AnyTurn = False
     gate: Literal["off", "low", "normal", "high"] = Field(
         default="off",
@@ -154,6 +162,7 @@ class VerifyOptions(Model):
     groups: Groups = None
     threshold: Policy = None
     gate: Gate = None
+    liveness: Lively = False
     any_turn: AnyTurn = False
 
 
@@ -188,6 +197,7 @@ class IdentifyOptions(Model):
         " more similar keeps the name.",
     )
     gate: Gate = None
+    liveness: Lively = False
     any_turn: AnyTurn = False
 
 

@@ -189,6 +189,12 @@ class SeenFace(Model):
         default=None, description="Where asked for and a model for them is installed."
     )
 
+    liveness: float | None = Field(
+        default=None,
+        description="Where asked for and a model for it is installed: 0 a picture of a face,"
+        " 1 alive.",
+    )
+
     @classmethod
     def of(cls, face: Face, **measured: Any) -> Self:
         """A face with what was measured of it."""

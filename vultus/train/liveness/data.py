@@ -1,6 +1,4 @@
-"""Crops of living faces and of attacks, in memory, and the changes that keep what tells them apart.
-
-"""
+"""Crops of living faces and of attacks in memory, and changes that keep what gives attacks away."""
 
 from __future__ import annotations
 
@@ -16,14 +14,12 @@ from vultus.detect import Detector
 from vultus.errors import InputError, InsufficientDataError
 from vultus.evaluate.protocols.liveness import Presentation
 from vultus.sources import load_frame
-from vultus.types import Face, Frame
+from vultus.types import Face
 
-__all__ = ["CropSet", "augmented", "features_of", "find_faces", "load_crops", "nuaa_session"]
+__all__ = ["CropSet", "augmented", "find_faces", "load_crops", "nuaa_session"]
 
 Progress = Callable[[int, int], None]
 Random = np.random.Generator
-
-_MARGIN = 3.0  # of the box: what is kept around a face; the widest crop of a network is 4.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,20 +149,6 @@ def _limited(presentations: Sequence[Presentation], limit: int | None) -> list[P
     live = [one for one in presentations if one.species is None]
     attacks = [one for one in presentations if one.species is not None]
     return live[:limit] + attacks[:limit]
-
-
-def features_of(
-    crops: CropSet, extract: Callable[[Sequence[Face]], NDArray[np.float64]]
-) -> NDArray[np.float64]:
-    """(n, d) features of crops that are the faces and nothing else."""
-    from vultus.types import Box
-
-    rows = []
-    for pixels in crops.pixels:
-        height, width = pixels.shape[:2]
-        face = Face(Box(0.0, 0.0, float(width), float(height)), 1.0, None, Frame(pixels))
-        rows.append(extract([face])[0])
-    return np.stack(rows)
 
 
 def augmented(pixels: NDArray[np.uint8], random: Random) -> NDArray[np.float32]:

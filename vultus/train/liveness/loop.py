@@ -200,7 +200,7 @@ def _pass(
         if not math.isfinite(value):
             raise RangeError("the loss is no longer finite", remedy="take a lower --rate")
         optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         total, seen = total + value * len(rows), seen + len(rows)
     return total / max(seen, 1)
