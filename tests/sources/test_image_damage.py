@@ -256,3 +256,17 @@ def test_a_wide_and_a_tall_picture(encode):
         pixels = (np.arange(60000) % 251).astype(np.uint8).reshape(shape)
         image = load_image(encode(pixels, "PNG"), limits=Limits(max_pixels=60000))
         np.testing.assert_array_equal(image[..., 2], pixels)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff\xd8\xff" + bytes(2_000_000),
+        b"\xff\xd8" + b"\xff\xe9\x00\x02" * 500_000,
+        b"GIF89a\x10\0\x10\0\x80\0\0" + bytes(2_000_000),
+    ],
+    ids=["junk", "segments", "GIF"],
+)
+def test_a_picture_of_countless_parts_is_damaged(data: bytes) -> None:
+    with pytest.raises(ImageDamagedError, match="too many parts"):
+        load_image(data)

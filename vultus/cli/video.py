@@ -7,7 +7,7 @@ import math
 import secrets
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 from typer.core import TyperGroup
@@ -36,8 +36,6 @@ from vultus.cli._output import (
 from vultus.errors import InputError, OutputError
 
 if TYPE_CHECKING:
-    from click import Context
-
     from vultus.gallery import Gallery
     from vultus.pipeline import Recognizer
     from vultus.sources.frames import FrameSource
@@ -51,7 +49,7 @@ _DEFAULT = "file"
 class _FileByDefault(TyperGroup):
     """``vultus video FILE`` is ``vultus video file FILE``."""
 
-    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the command's name in where a file or an option stands in its place."""
         named = args and args[0] in self.commands
         return super().parse_args(ctx, args if named or not args else [_DEFAULT, *args])

@@ -7,7 +7,7 @@ import secrets
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, cast
 
 import numpy as np
 
@@ -161,7 +161,7 @@ class VideoWriter:
         name, options = next(
             (name, options) for name, options in _CODECS if name in av.codecs_available
         )
-        stream: VideoStream = container.add_stream(name, rate=self._fps, options=options)
+        stream = cast("VideoStream", container.add_stream(name, rate=self._fps, options=options))
         stream.width, stream.height = (size + size % 2 for size in size_wh)
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, _TICKS)

@@ -27,7 +27,7 @@ from vultus.sources.image import Limits, load_frame
 from vultus.types import Frame, Image
 
 if TYPE_CHECKING:
-    import av
+    from av import VideoFrame as Decoded
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
@@ -398,7 +398,7 @@ class _Clock:
         self._last_s = -1.0
         self.end_s = 0.0
 
-    def tell(self, picture: av.VideoFrame) -> tuple[float, float]:
+    def tell(self, picture: Decoded) -> tuple[float, float]:
         """Time and duration of the next frame, in seconds."""
         told = picture.time
         if told is not None and self._start_s is None:
@@ -430,7 +430,7 @@ def need_av() -> Any:
     return av
 
 
-def picture_of(picture: av.VideoFrame, limits: VideoLimits, label: str) -> Image:
+def picture_of(picture: Decoded, limits: VideoLimits, label: str) -> Image:
     """The pixels of a decoded frame, upright.
 
     Args:
@@ -486,7 +486,7 @@ def shrunk(width_px: int, height_px: int, max_side_px: int | None) -> tuple[int,
     return max(1, round(width_px * ratio)), max(1, round(height_px * ratio))
 
 
-def _quarter_turns(picture: av.VideoFrame) -> int:
+def _quarter_turns(picture: Decoded) -> int:
     """Counter-clockwise quarter turns that make the picture upright."""
     return round(picture.rotation / 90.0) % 4
 
@@ -501,10 +501,10 @@ def _undecoded(count: int) -> Gap | None:
     return Gap(f"{count} frames could not be decoded", count) if count else None
 
 
-def _first_frame(container: InputContainer, stream: VideoStream) -> av.VideoFrame | None:
+def _first_frame(container: InputContainer, stream: VideoStream) -> Decoded | None:
     av = need_av()
     try:
-        first: av.VideoFrame | None = next(container.decode(stream), None)
+        first: Decoded | None = next(container.decode(stream), None)
     except (av.FFmpegError, OSError):
         return None
     return first

@@ -76,7 +76,8 @@ def prelogits_norm_penalty(prelogits: Tensor, *, p: float = 1.0, factor: float =
 
     Source: facenet's ``train_softmax.py`` (``prelogits_norm_p``, ``prelogits_norm_loss_factor``).
     """
-    return factor * torch.linalg.vector_norm(prelogits.abs() + 1e-4, ord=p, dim=1).mean()
+    norms: Tensor = torch.linalg.vector_norm(prelogits.abs() + 1e-4, ord=p, dim=1)
+    return factor * norms.mean()
 
 
 def squared_distances(embeddings: Tensor) -> Tensor:

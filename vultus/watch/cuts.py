@@ -39,7 +39,8 @@ def colours(image: Image) -> _Floats:
     bins = _BIN_OF[image[::step, ::step]]
     flat = (bins[..., 0] * _BINS + bins[..., 1]) * _BINS + bins[..., 2]
     counts = np.bincount(flat.ravel(), minlength=_BINS**3)
-    return counts / counts.sum()
+    shares: _Floats = counts / counts.sum()
+    return shares
 
 
 def difference(first: _Floats, second: _Floats) -> float:
