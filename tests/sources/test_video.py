@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import sys
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from PIL import Image as Pillow
 
 from vultus.errors import MissingExtraError, OutputError, RangeError, ShapeError
+from vultus.sources._av import shrunk
 from vultus.sources._video_errors import (
     NoVideoStreamError,
     VideoDamagedError,
@@ -18,7 +20,7 @@ from vultus.sources._video_errors import (
 )
 from vultus.sources.frames import Ending, VideoFrame, VideoLimits
 from vultus.sources.recording import VideoWriter
-from vultus.sources.video import VideoFile, open_video, shrunk
+from vultus.sources.video import VideoFile, open_video
 from vultus.types import Frame
 
 av = pytest.importorskip("av", reason="install PyAV: pip install 'vultus[video]'")
@@ -238,7 +240,7 @@ def test_a_stream_without_times_needs_no_rate_of_the_callers(film, tmp_path):
     with open_video(path, fps=10.0) as video:
         frames = list(video.read())
     assert len(frames) == 50
-    assert all(b.time_s > a.time_s for a, b in zip(frames, frames[1:], strict=False))
+    assert all(b.time_s > a.time_s for a, b in pairwise(frames))
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), 1e9])

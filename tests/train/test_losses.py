@@ -36,7 +36,7 @@ def test_center_loss_and_its_update() -> None:
     x = _unit()
     loss = center(torch.from_numpy(x), torch.from_numpy(LABELS))
     wanted = sum((x[i, k] - start[LABELS[i], k]) ** 2 for i in range(9) for k in range(4)) / 36
-    assert float(loss) == pytest.approx(0.5 * wanted, abs=1e-12)
+    assert loss.item() == pytest.approx(0.5 * wanted, abs=1e-12)
     moved = start.copy()
     for i, label in enumerate(LABELS):  # repeats accumulate, each from the old center
         moved[label] -= 0.1 * (start[label] - x[i])
@@ -53,7 +53,7 @@ def test_centers_reach_fixed_points() -> None:
     for _ in range(100):
         loss = center(points[labels], labels)
     np.testing.assert_allclose(center.centers, points, atol=1e-5)
-    assert float(loss) == pytest.approx(0.0, abs=1e-9)
+    assert loss.item() == pytest.approx(0.0, abs=1e-9)
 
 
 def test_center_loss_slope() -> None:
@@ -67,7 +67,7 @@ def test_prelogits_norm(p: float) -> None:
     x = _unit() * 3
     wanted = np.mean([sum((abs(v) + 1e-4) ** p for v in row) ** (1 / p) for row in x])
     got = prelogits_norm_penalty(torch.from_numpy(x), p=p, factor=0.25)
-    assert float(got) == pytest.approx(0.25 * wanted, abs=1e-12)
+    assert got.item() == pytest.approx(0.25 * wanted, abs=1e-12)
     value = torch.from_numpy(x).requires_grad_()
     assert torch.autograd.gradcheck(lambda v: prelogits_norm_penalty(v, p=p), (value,))
 
@@ -78,7 +78,7 @@ def test_triplet_loss() -> None:
         [max(0.0, math.dist(a[i], p[i]) ** 2 - math.dist(a[i], n[i]) ** 2 + 0.2) for i in range(6)]
     )
     tensors = tuple(torch.from_numpy(v).requires_grad_() for v in (a, p, n))
-    assert float(triplet_loss(*tensors)) == pytest.approx(wanted, abs=1e-12)
+    assert triplet_loss(*tensors).item() == pytest.approx(wanted, abs=1e-12)
     assert torch.autograd.gradcheck(triplet_loss, tensors)
 
 
@@ -108,7 +108,7 @@ def _mined(x: np.ndarray, mining: str, alpha: float) -> float:
 def test_mined_triplets(mining: str, seed: int) -> None:
     x, labels = _unit(seed=seed), torch.from_numpy(LABELS)
     got = batch_triplet_loss(torch.from_numpy(x), labels, alpha=0.3, mining=mining)  # type: ignore[arg-type]
-    assert float(got) == pytest.approx(_mined(x, mining, 0.3), abs=1e-9)
+    assert got.item() == pytest.approx(_mined(x, mining, 0.3), abs=1e-9)
 
 
 @pytest.mark.parametrize("mining", ["semi-hard", "hard", "all"])
@@ -128,7 +128,7 @@ def test_nothing_to_mine_costs_nothing(mining: str, labels: list[int]) -> None:
     x = torch.from_numpy(_unit(len(labels))).requires_grad_()
     loss = batch_triplet_loss(x, torch.tensor(labels), mining=mining)  # type: ignore[arg-type]
     loss.backward()
-    assert float(loss) == 0.0
+    assert loss.item() == 0.0
     assert torch.equal(x.grad, torch.zeros_like(x))
 
 
@@ -141,7 +141,7 @@ def test_contrastive_loss() -> None:
     value = torch.from_numpy(x).requires_grad_()
     labels = torch.from_numpy(LABELS)
     got = contrastive_loss(value, labels, margin=1.2)
-    assert float(got) == pytest.approx(np.mean(terms), abs=1e-12)
+    assert got.item() == pytest.approx(np.mean(terms), abs=1e-12)
     assert torch.autograd.gradcheck(lambda v: contrastive_loss(v, labels, margin=1.2), (value,))
 
 
@@ -149,7 +149,7 @@ def test_contrastive_loss_of_twins_and_of_one() -> None:
     x = torch.ones(2, 3, requires_grad=True)
     contrastive_loss(x, torch.tensor([0, 1])).backward()
     assert torch.isfinite(x.grad).all()
-    assert float(contrastive_loss(x[:1], torch.tensor([0]))) == 0.0
+    assert contrastive_loss(x[:1], torch.tensor([0])).item() == 0.0
 
 
 def test_selection_is_facenets() -> None:

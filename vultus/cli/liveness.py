@@ -29,6 +29,12 @@ def liveness(
     calibration: Annotated[
         Path | None, typer.Option("--calibration", help="Measured on your own presentations.")
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", help="NAME.npz of `vultus liveness-train`, not the installed ones."
+        ),
+    ] = None,
     largest: Annotated[bool, typer.Option("--largest", help="Only the largest face.")] = False,
     min_face: MinFace = 40.0,
     detector: DetectorName = "mtcnn",
@@ -36,17 +42,15 @@ def liveness(
     jobs: Jobs = 0,
 ) -> None:
     """Judge every face: live, attack, or undecided and why. Takes models that you add."""
-    from vultus.assess.liveness import installed_liveness, load_liveness_calibration
-    from vultus.runtime import SessionOptions
+    from vultus.assess.liveness import load_liveness_calibration
+    from vultus.cli.evaluate.liveness import liveness_judge
 
     try:
         limit: str | float = float(threshold)
     except ValueError:
         limit = threshold
     known = None if calibration is None else load_liveness_calibration(calibration)
-    judge = installed_liveness(
-        options=SessionOptions(threads=1), threshold=limit, calibration=known
-    )
+    judge = liveness_judge(model, limit, known)
     workers = job_count(paths, jobs)
     found = recognizer(min_face=min_face, detector=detector, jobs=workers)
 

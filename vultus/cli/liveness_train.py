@@ -56,7 +56,10 @@ def liveness_train(
     epochs: Annotated[int, typer.Option(min=1, help="At most so many.")] = 12,
     batch: Annotated[int, typer.Option(min=2, help="Pictures per step.")] = 32,
     optimiser: Annotated[str, typer.Option(help="adam, or momentum of 0.9.")] = "adam",
-    rate: Annotated[float, typer.Option(help="Learning rate of the first epoch.")] = 1e-4,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Learning rate of the first epoch; 3e-5, for small 2e-3."),
+    ] = None,
     decay: Annotated[float, typer.Option(help="Its factor after each epoch.")] = 0.99,
     patience: Annotated[int, typer.Option(min=1, help="Epochs without a gain, then it stops.")] = 4,
     weights: Annotated[
@@ -83,7 +86,7 @@ def liveness_train(
 
     learnt, tried = _lists(nuaa, real, attack, test_real, test_attack)
     loop = None
-    if kind not in ("texture",):
+    if kind != "texture":
         loop = _loop(
             net=kind, epochs=epochs, batch=batch, optimiser=optimiser, rate=rate, decay=decay,
             patience=patience, threads=threads, seed=seed,
@@ -134,7 +137,7 @@ def _lists(
 
 
 def _loop(**options: Any) -> Any:
-    from vultus.train.liveness.recipe import KINDS, require_torch
+    from vultus.train.liveness.recipe import KINDS, RATES, require_torch
 
     if options["net"] not in KINDS:
         raise typer.BadParameter(f"KIND must be one of {', '.join(KINDS)}, got {options['net']!r}")
@@ -143,6 +146,7 @@ def _loop(**options: Any) -> Any:
     require_torch()
     from vultus.train.liveness.loop import LoopOptions
 
+    options["rate"] = RATES[options["net"]] if options["rate"] is None else options["rate"]
     return LoopOptions(**options)
 
 
@@ -154,7 +158,7 @@ def _told(nuaa: Path | None, real: Path | None, attack: Path | None) -> str:
 
 def _epoch(number: int, epoch: Epoch) -> None:
     out.print(
-        f"epoch {number + 1}: loss {epoch.loss:.4f}; people held out: loss "
+        f"epoch {number + 1}: loss {epoch.loss:.4f}; groups held out: loss "
         f"{epoch.held_out_loss:.4f}, accuracy {epoch.held_out_accuracy:.1%}"
     )
 

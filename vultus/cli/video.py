@@ -5,14 +5,14 @@ from __future__ import annotations
 import json as json_text
 import math
 import secrets
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
-from typer.core import TyperGroup
 
-from vultus.cli._known import known_people
+from vultus.cli._known import Known, known_people
 from vultus.cli._options import (
     DEFAULT_POLICY,
     CalibrationFile,
@@ -41,25 +41,10 @@ if TYPE_CHECKING:
     from vultus.sources.frames import FrameSource
     from vultus.watch import Appearances, Person
 
-__all__ = ["app"]
+__all__ = ["video"]
 
-_DEFAULT = "file"
+_CLUSTER = "cluster"
 
-
-class _FileByDefault(TyperGroup):
-    """``vultus video FILE`` is ``vultus video file FILE``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the command's name in where a file or an option stands in its place."""
-        named = args and args[0] in self.commands
-        return super().parse_args(ctx, args if named or not args else [_DEFAULT, *args])
-
-
-app = typer.Typer(cls=_FileByDefault, no_args_is_help=False)
-
-File: TypeAlias = Annotated[
-    str, typer.Argument(metavar="FILE", help="A video, or pictures such as img_%02d.jpg.")
-]
 Out: TypeAlias = Annotated[Path, typer.Option("--out", help="Folder for what is found; made.")]
 Every: TypeAlias = Annotated[
     int,
@@ -78,9 +63,11 @@ Fps: TypeAlias = Annotated[
 ]
 
 
-@app.command(_DEFAULT, hidden=True)
-def file(
-    video: File,
+def video(
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="[cluster] FILE", help="A video, or pictures such as img_%02d.jpg."),
+    ],
     out_: Out,
     gallery: Annotated[
         str | None, typer.Option("--gallery", help="The people to look for: a gallery.")
@@ -104,13 +91,13 @@ def file(
 ) -> None:
     """Who is in a video, and when? One decision for each face that is followed.
 
-    Writes appearances.json and people.jpg into --out, with --annotate also annotated.mp4.
-    `vultus video cluster FILE` finds the people of a video when nobody is known.
+    Writes appearances.json and people.jpg into --out, with --annotate also annotated.mp4. With
+    the word cluster before FILE nobody need be known: the people of the video get numbers.
     """
-    if (gallery is None) == (known is None):
+    path = _file_of(words, known=gallery is not None or known is not None)
+    if gallery is not None and known is not None:
         raise InputError(
-            "name the people to look for, once",
-            remedy="give either --gallery GALLERY or --known FOLDER",
+            "the people to look for are named twice", remedy="give either --gallery or --known"
         )
     found = recognizer(
         min_face=min_face,
@@ -121,51 +108,48 @@ def file(
         detector=detector,
     )
     with ExitStack() as stack:
-        source = stack.enter_context(_open(video, max_side, fps))
-        people: str | Path = gallery if gallery is not None else (known or Path())
-        opened, unusable = stack.enter_context(known_people(people, found, shown=not json))
-        seen = _watch(source, found, opened, every=every, groups=group, shown=not json)
+        source = stack.enter_context(_open(path, max_side, fps))
+        people = stack.enter_context(_people(gallery or known, found, shown=not json))
+        seen = _watch(source, found, people.gallery, every=every, groups=group, shown=not json)
         _write(seen, source, out_, every=every, annotate=annotate, shown=not json)
     _tell(seen, out_, json=json)
-    if seen.missing is not None or unusable:
+    if seen.missing is not None or people.failed:
         raise typer.Exit(EXIT_SOME_FAILED)
 
 
-@app.command("cluster")
-def cluster(
-    video: File,
-    out_: Out,
-    every: Every = 3,
-    annotate: Annotated_ = False,
-    min_face: MinFace = 40.0,
-    detector: DetectorName = "mtcnn",
-    embedder: Embedder = "dlib-resnet-v1",
-    mirror: Mirror = True,
-    max_side: MaxSide = None,
-    fps: Fps = None,
-    json: Json = False,
-) -> None:
-    """Find the people of a video without knowing anybody; each gets a number.
+def _file_of(words: list[str], *, known: bool) -> str:
+    """The file that the words name; people are named unless it is to be clustered."""
+    clustered = len(words) == 2 and words[0] == _CLUSTER
+    if len(words) != 1 and not clustered:
+        raise InputError(
+            f"one video at a time, got {len(words)} words", remedy="vultus video [cluster] FILE"
+        )
+    if clustered == known:
+        raise InputError(
+            "to cluster a video nobody is named; else somebody is",
+            remedy="give --gallery GALLERY or --known FOLDER, or the word cluster before the file",
+        )
+    return words[-1]
 
-    Writes what `vultus video` writes. Faces that strangers' faces resemble as much less than once
-    in ten thousand times are one person; others stay apart, so that somebody may be listed twice.
-    """
+
+@contextmanager
+def _people(source: str | Path | None, found: Recognizer, *, shown: bool) -> Iterator[Known]:
+    """Who is known; nobody at all where no source is given."""
     from vultus.gallery import MemoryGallery
 
-    found = recognizer(min_face=min_face, embedder=embedder, mirror=mirror, detector=detector)
-    with _open(video, max_side, fps) as source, MemoryGallery() as nobody:
-        seen = _watch(source, found, nobody, every=every, groups=None, shown=not json)
-        _write(seen, source, out_, every=every, annotate=annotate, shown=not json)
-    _tell(seen, out_, json=json)
-    if seen.missing is not None:
-        raise typer.Exit(EXIT_SOME_FAILED)
+    if source is None:
+        with MemoryGallery() as nobody:
+            yield Known(nobody, 0)
+    else:
+        with known_people(source, found, shown=shown) as people:
+            yield people
 
 
-def _open(video: str, max_side: int | None, fps: float | None) -> FrameSource:
+def _open(path: str, max_side: int | None, fps: float | None) -> FrameSource:
     from vultus.sources.frames import VideoLimits
     from vultus.sources.video import open_video
 
-    return open_video(video, limits=VideoLimits(max_side_px=max_side), fps=fps)
+    return open_video(path, limits=VideoLimits(max_side_px=max_side), fps=fps)
 
 
 def _watch(

@@ -15,7 +15,7 @@ from vultus.evaluate.report import GateCheck, ModelReport, Pairing
 from vultus.evaluate.robustness import Sweep
 from vultus.types import Rate
 
-__all__ = ["render_page"]
+__all__ = ["document", "figure", "render_page", "table", "thumbnail"]
 
 _THUMB_PX = 112
 _SHOWN_FAILURES = 50
@@ -65,7 +65,7 @@ def render_page(
     first = reports[0]
     parts = [
         f"<h1>{escape(title)}</h1>",
-        '<div class="facts">' + _table(("", ""), list(facts.items()), head=False) + "</div>",
+        '<div class="facts">' + table(("", ""), list(facts.items()), head=False) + "</div>",
         *(f'<p class="note">{escape(note)}</p>' for note in notes),
         _gates(gates),
         "<h2>Error rates</h2>",
@@ -85,7 +85,11 @@ def render_page(
         "comparisons of different people that are accepted; FNMR: part of those of one person that "
         "are not (ISO/IEC 19795-1). Intervals: 95 %, bootstrap over people.</p>",
     ]
-    body = "\n".join(part for part in parts if part)
+    return document(title, "\n".join(part for part in parts if part))
+
+
+def document(title: str, body: str) -> str:
+    """A page in the reports' style around what it says."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -97,7 +101,8 @@ def render_page(
 # -- parts ----------------------------------------------------------------------------------------
 
 
-def _table(head_cells: Sequence[str], rows: Iterable[Sequence[str]], *, head: bool = True) -> str:
+def table(head_cells: Sequence[str], rows: Iterable[Sequence[str]], *, head: bool = True) -> str:
+    """Rows of text as a table; the text is escaped."""
     lines = ["<table>"]
     if head:
         lines.append("<tr>" + "".join(f"<th>{escape(c)}</th>" for c in head_cells) + "</tr>")
@@ -106,7 +111,8 @@ def _table(head_cells: Sequence[str], rows: Iterable[Sequence[str]], *, head: bo
     return "\n".join([*lines, "</table>"])
 
 
-def _figure(svg: str, name: str, caption: str) -> str:
+def figure(svg: str, name: str, caption: str) -> str:
+    """A plot with what it shows; `name` is its anchor."""
     return f'<figure id="{name}">{svg}<figcaption>{escape(caption)}</figcaption></figure>'
 
 
@@ -146,7 +152,7 @@ def _summary(reports: Sequence[ModelReport]) -> str:
             )
         )
     columns = ("model", "people", "genuine", "impostor", "EER", "AUC", "d′", "embedding")
-    return _table(columns, rows)
+    return table(columns, rows)
 
 
 def _thresholds(report: ModelReport, *, several: bool) -> str:
@@ -168,7 +174,7 @@ def _thresholds(report: ModelReport, *, several: bool) -> str:
         rows.append((f"{lost.target_fmr:g}", "insufficient data", needed, "", f"{lost.impostor:,}"))
     title = f"<h3>Thresholds{f': {escape(report.model)}' if several else ''}</h3>"
     columns = ("FMR asked", "similarity from", "FMR", "FNMR", "false matches")
-    return f'{title}\n<div class="thresholds">{_table(columns, rows)}</div>'
+    return f'{title}\n<div class="thresholds">{table(columns, rows)}</div>'
 
 
 def _scientific(value: Rate | float) -> str:
@@ -183,9 +189,9 @@ def _curves(reports: Sequence[ModelReport]) -> str:
     marks = {f"FMR {p.target_fmr:g}": p.threshold for p in first.verification.points}
     return (
         '<div class="plots">'
-        + _figure(plots.roc(curves), "roc", "ROC: up and left is better.")
-        + _figure(plots.det(curves), "det", "DET on normal-deviate axes: down and left is better.")
-        + _figure(
+        + figure(plots.roc(curves), "roc", "ROC: up and left is better.")
+        + figure(plots.det(curves), "det", "DET on normal-deviate axes: down and left is better.")
+        + figure(
             plots.histogram(first.genuine, first.impostor, marks),
             "histogram",
             f"Similarities, {first.model}.",
@@ -201,7 +207,7 @@ def _discard(reports: Sequence[ModelReport]) -> str:
     return (
         "<h2>What quality is worth</h2>"
         + '<div class="plots">'
-        + _figure(
+        + figure(
             plots.discard(curve), "discard", "Genuine comparisons left out by the worse picture."
         )
         + "</div>"
@@ -227,7 +233,7 @@ def _slices(report: ModelReport) -> str:
     return (
         "<h2>Slices</h2>\n<p class='note'>At the threshold for an FMR of 0.01 over all pictures; "
         "both pictures of a comparison have the value.</p>\n"
-        f'<div id="slices">{_table(columns, rows)}</div>'
+        f'<div id="slices">{table(columns, rows)}</div>'
     )
 
 
@@ -238,7 +244,7 @@ def _robustness(sweeps: Sequence[Sweep]) -> str:
     parts.append('<div class="plots">')
     for number, sweep in enumerate(sweeps):
         svg = plots.lines(sweep.title, sweep.unit, "TAR at FMR 1e-3", {"": (sweep.x, sweep.tar)})
-        parts.append(_figure(svg, f"robustness-{number}", sweep.note))
+        parts.append(figure(svg, f"robustness-{number}", sweep.note))
     parts.append("</div>")
     for sweep in sweeps:
         rows = [
@@ -246,7 +252,7 @@ def _robustness(sweeps: Sequence[Sweep]) -> str:
             for x, tar, lost in zip(sweep.x, sweep.tar.tolist(), sweep.lost, strict=True)
         ]
         parts.append(f"<h3>{escape(sweep.title)}</h3>")
-        parts.append(_table((sweep.unit, "TAR at FMR 1e-3", "faces not found"), rows))
+        parts.append(table((sweep.unit, "TAR at FMR 1e-3", "faces not found"), rows))
     return "\n".join(parts)
 
 
@@ -255,7 +261,7 @@ def _pairs(title: str, name: str, pairs: Sequence[Pairing]) -> str:
         return ""
     cards = []
     for pair in pairs:
-        images = "".join(_thumbnail(path) for path in (pair.first, pair.second))
+        images = "".join(thumbnail(path) for path in (pair.first, pair.second))
         names = " and ".join(dict.fromkeys(map(escape, pair.people)))
         files = "<br>".join(escape(Path(p).name) for p in (pair.first, pair.second))
         cards.append(
@@ -266,7 +272,7 @@ def _pairs(title: str, name: str, pairs: Sequence[Pairing]) -> str:
     return f'<h2>{escape(title)}</h2>\n<div class="pairs" id="{name}">{inside}</div>'
 
 
-def _thumbnail(path: str) -> str:
+def thumbnail(path: str) -> str:
     """The picture, small, within the page."""
     from PIL import Image
 
@@ -288,8 +294,8 @@ def _map(report: ModelReport) -> str:
         return ""
     svg = plots.embedding_map(report.points, report.map_people)
     caption = "Each point a picture; near points are similar faces (t-SNE)."
-    figure = _figure(svg, "map", caption)
-    return f'<h2>Map of the embeddings</h2><div class="plots">{figure}</div>'
+    shown = figure(svg, "map", caption)
+    return f'<h2>Map of the embeddings</h2><div class="plots">{shown}</div>'
 
 
 def _failures(report: ModelReport) -> str:
@@ -300,5 +306,5 @@ def _failures(report: ModelReport) -> str:
     tail = f'<p class="note">and {more:,} more</p>' if more > 0 else ""
     return (
         f"<h2>Pictures left out: {len(report.failures):,}</h2>\n"
-        f'<div id="failures">{_table(("picture", "why"), rows)}</div>{tail}'
+        f'<div id="failures">{table(("picture", "why"), rows)}</div>{tail}'
     )

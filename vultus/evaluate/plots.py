@@ -77,8 +77,12 @@ def roc(curves: Mapping[str, ErrorCurve]) -> str:
     return _svg(figure, "ROC")
 
 
-def det(curves: Mapping[str, ErrorCurve]) -> str:
-    """FNMR over FMR, both on normal-deviate axes."""
+def det(
+    curves: Mapping[str, ErrorCurve],
+    x_label: str = "FMR: strangers accepted",
+    y_label: str = "FNMR: the same person rejected",
+) -> str:
+    """FNMR over FMR (or what else the labels say), both on normal-deviate axes."""
     figure, axes = _figure()
     for colour, (name, curve) in zip(_cycled(), curves.items(), strict=False):
         inside = (curve.fmr > 0) & (curve.fnmr > 0) & (curve.fmr < 1) & (curve.fnmr < 1)
@@ -101,21 +105,27 @@ def det(curves: Mapping[str, ErrorCurve]) -> str:
     axes.set_xlim(*reach)
     axes.set_ylim(*reach)
     axes.plot(reach, reach, color=_LINE, linewidth=0.8, linestyle=":")
-    axes.set_xlabel("FMR: strangers accepted")
-    axes.set_ylabel("FNMR: the same person rejected")
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
     _legend(axes, curves)
     return _svg(figure, "DET")
 
 
-def histogram(genuine: Floats, impostor: Floats, thresholds: Mapping[str, float]) -> str:
-    """How similarities of the same and of different people are spread."""
+def histogram(
+    genuine: Floats,
+    impostor: Floats,
+    thresholds: Mapping[str, float],
+    names: tuple[str, str] = ("same person", "different people"),
+    x_label: str = "similarity",
+) -> str:
+    """How similarities of the same and of different people (or other scores) are spread."""
     figure, axes = _figure()
     low = min(float(genuine.min()), float(impostor.min()))
     high = max(float(genuine.max()), float(impostor.max()))
     bins = np.linspace(low, max(high, low + 1e-6), 81).tolist()
     for values, colour, label in (
-        (impostor, _IMPOSTOR, f"different people ({len(impostor):,})"),
-        (genuine, _GENUINE, f"same person ({len(genuine):,})"),
+        (impostor, _IMPOSTOR, f"{names[1]} ({len(impostor):,})"),
+        (genuine, _GENUINE, f"{names[0]} ({len(genuine):,})"),
     ):
         axes.hist(values, bins=bins, density=True, color=colour, alpha=0.55, label=label)
     for name, value in thresholds.items():
@@ -130,7 +140,7 @@ def histogram(genuine: Floats, impostor: Floats, thresholds: Mapping[str, float]
             fontsize=7,
             color=_LINE,
         )
-    axes.set_xlabel("similarity")
+    axes.set_xlabel(x_label)
     axes.set_ylabel("density")
     axes.legend(frameon=False, fontsize=8)
     return _svg(figure, "Similarities")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +17,7 @@ from typing import Any, TypeVar
 from vultus.server.errors import BusyError, JobTimeoutError, NotReadyError
 from vultus.server.metrics import Metrics
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "be_nice"]
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -42,13 +44,20 @@ class Engine:
         queue_length: Most calls that wait for one.
         metrics: Told of the queue and waiting times, if any.
         name: What its threads are called.
+        niceness: Added to that of its threads, where threads have one of their own (Linux).
     """
 
     def __init__(
-        self, threads: int, queue_length: int, metrics: Metrics | None, name: str = "engine"
+        self,
+        threads: int,
+        queue_length: int,
+        metrics: Metrics | None,
+        name: str = "engine",
+        niceness: int = 0,
     ) -> None:
         self.threads = threads
         self.queue_length = queue_length
+        self._niceness = niceness
         self._metrics = metrics
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -121,6 +130,7 @@ class Engine:
             self._jobs.put(job)
 
     def _work(self) -> None:
+        be_nice(self._niceness)
         while (job := self._jobs.get()) is not None:
             with self._lock:
                 self._waiting -= 1
@@ -165,6 +175,13 @@ class Engine:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
+
+
+def be_nice(niceness: int) -> None:
+    """Let other threads go before this one, where threads have a priority of their own."""
+    if niceness and sys.platform.startswith("linux"):
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + niceness)
 
 
 def _settle(answer: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

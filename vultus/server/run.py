@@ -33,6 +33,8 @@ __all__ = ["check", "serve", "work"]
 
 _BACKLOG = 2048
 _KEEP_ALIVE_S = 30
+# How long a thread may keep Python's lock from the event loop; 5 ms by default, at every step.
+_SWITCH_S = 0.0005
 _MOST_HEAD_BYTES = 32 * 1024
 # OpenBLAS and OpenMP would otherwise start a thread for each CPU within each of ours.
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -129,6 +131,7 @@ def work(settings: Settings, listening: socket.socket) -> None:
 
     use_one_heap()
     cv2.setNumThreads(1)  # our own threads fill the cores
+    sys.setswitchinterval(_SWITCH_S)
     configure_logging(settings)
     failures: list[VultusError] = []
 

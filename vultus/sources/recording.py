@@ -13,7 +13,7 @@ import numpy as np
 
 from vultus._arrays import check_image
 from vultus.errors import OutputError, RangeError, ShapeError
-from vultus.sources.video import need_av
+from vultus.sources._av import need_av
 from vultus.types import Image
 
 if TYPE_CHECKING:

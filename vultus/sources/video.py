@@ -1,37 +1,44 @@
-"""Frames of video files and image sequences, each upright and with its own time."""
+"""Frames of video files, each upright and with its own time; the door for moving pictures."""
 
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator
-from fractions import Fraction
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-import numpy as np
-
-from vultus.errors import ImageError, MissingExtraError, RangeError
+from vultus.errors import RangeError
+from vultus.sources._av import (
+    Clock,
+    check_fps,
+    check_size,
+    is_cover,
+    need_av,
+    picture_of,
+    quarter_turns,
+    reason_of,
+    shrunk,
+    usable_rate,
+)
 from vultus.sources._video_errors import (
     NoVideoStreamError,
     VideoDamagedError,
     VideoFormatError,
     VideoNotFoundError,
-    VideoTooLargeError,
-    VideoTooSmallError,
 )
 from vultus.sources.frames import Ending, FrameSource, Gap, VideoFrame, VideoInfo, VideoLimits
-from vultus.sources.image import Limits, load_frame
-from vultus.types import Frame, Image
+from vultus.sources.sequence import ImageSequence, is_pattern
+from vultus.types import Frame
 
 if TYPE_CHECKING:
     from av import VideoFrame as Decoded
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-__all__ = ["ImageSequence", "VideoFile", "need_av", "open_video", "picture_of"]
+__all__ = ["VideoFile", "open_video"]
 
 DEFAULT_LIMITS = VideoLimits()
 
@@ -42,9 +49,6 @@ _CONTAINERS = (
     "mpegts", "flv", "ogg", "asf", "gif", "mjpeg", "m4v", "h264", "hevc", "ivf", "dv", "mxf",
     "nut", "rm", "wav", "mp3", "flac", "aac",
 )  # fmt: skip
-# Rates outside this range are headers' inventions: 90,000 is the clock of MPEG, no frame rate.
-_FPS_RANGE = (0.01, 1000.0)
-_SEQUENCE = re.compile(r"%(0?)(\d*)d")
 _MISSING_MOST = 10**6
 
 
@@ -74,7 +78,7 @@ def open_video(
         MissingExtraError: The extra ``video`` is not installed.
     """
     name = os.fsdecode(source)
-    if _SEQUENCE.search(Path(name).name) and not Path(name).exists():
+    if is_pattern(name) and not Path(name).exists():
         return ImageSequence(name, limits=limits, fps=25.0 if fps is None else fps)
     return VideoFile(name, limits=limits, fps=fps, threads=threads)
 
@@ -106,7 +110,7 @@ class VideoFile:
         threads: int | None = None,
     ) -> None:
         if fps is not None:
-            _check_fps(fps)
+            check_fps(fps)
         self._path, self._limits, self._fps = os.fsdecode(path), limits, fps
         self._threads = threads
         self._ending: Ending | None = None
@@ -170,11 +174,11 @@ class VideoFile:
             container = av.open(f"file:{self._path}", options=options)
         except (av.FFmpegError, ValueError, OSError) as error:
             raise VideoFormatError(
-                f"{self._path} must be a video file, it cannot be opened: {_reason(error)}",
+                f"{self._path} must be a video file, it cannot be opened: {reason_of(error)}",
                 remedy="check that it is complete, or convert it to MP4 (H.264)",
                 path=self._path,
             ) from error
-        stream = next((s for s in container.streams.video if not _is_cover(s)), None)
+        stream = next((s for s in container.streams.video if not is_cover(s)), None)
         if not container.streams:
             container.close()
             raise VideoDamagedError(
@@ -196,9 +200,9 @@ class VideoFile:
         first = _first_frame(container, stream)
         if first is not None:
             check_size(first.width, first.height, self._limits, self._path)
-            turned = _quarter_turns(first) % 2 == 1
+            turned = quarter_turns(first) % 2 == 1
         size_wh = shrunk(stream.width, stream.height, self._limits.max_side_px)
-        fps = self._fps or _usable_rate(stream)
+        fps = self._fps or usable_rate(stream)
         if fps is None and (first is None or first.pts is None):
             raise VideoFormatError(
                 f"{self._path} says neither when its frames are shown nor how many a second",
@@ -227,38 +231,26 @@ class VideoFile:
     def _frames(
         self, container: InputContainer, stream: VideoStream, every: int
     ) -> Iterator[VideoFrame]:
-        av = need_av()
-        clock = _Clock(self._info.fps)
+        clock = Clock(self._info.fps)
         number, good, waiting = 0, 0, 0
         broken: str | None = None
-        packets = container.demux(stream)
-        while True:
-            try:
-                packet = next(packets)
-            except StopIteration:
-                break
-            except (av.FFmpegError, OSError) as error:
-                broken = _reason(error)
-                break
-            try:
-                decoded = packet.decode()
-            except av.FFmpegError as error:
-                number, waiting, broken = number + 1, waiting + 1, _reason(error)
+        ready: VideoFrame | None = None  # held back until it is known how long it is shown
+        for picture in _pictures(container, stream):
+            if isinstance(picture, str):
+                number, waiting, broken = number + 1, waiting + 1, picture
                 continue
-            for picture in decoded:
-                if picture.is_corrupt:  # what the decoder made up of the rest
-                    number, waiting, broken = number + 1, waiting + 1, "damaged"
-                    continue
-                time_s, duration_s = clock.tell(picture)
-                if number % every == 0:
-                    gap = (
-                        Gap(f"{waiting} frames could not be decoded", waiting) if waiting else None
-                    )
-                    waiting = 0
-                    image = picture_of(picture, self._limits, self._path)
-                    label = f"{self._path}#{number}"
-                    yield VideoFrame(Frame(image, label), time_s, number, duration_s, gap)
-                number, good = number + 1, good + 1
+            time_s = clock.tell(picture)
+            if ready is not None:
+                yield replace(ready, duration_s=time_s - ready.time_s)
+                ready = None
+            if number % every == 0:
+                image = picture_of(picture, self._limits, self._path)
+                frame = Frame(image, f"{self._path}#{number}")
+                ready = VideoFrame(frame, time_s, number, gap=_undecoded(waiting))
+                waiting = 0
+            number, good = number + 1, good + 1
+        if ready is not None:
+            yield replace(ready, duration_s=clock.end_s - ready.time_s)
         if good == 0:
             raise VideoDamagedError(
                 f"not one frame of {self._path} can be decoded: {broken or 'it has none'}",
@@ -268,233 +260,26 @@ class VideoFile:
         self._ending = Ending(number, clock.end_s, missing)
 
 
-class ImageSequence:
-    """Numbered pictures as a video.
-
-    Args:
-        pattern: Path with one ``%d`` or ``%0Nd`` in the file's name.
-        limits: Bounds on frames.
-        fps: Pictures per second, > 0.
-
-    Raises:
-        VideoNotFoundError: No picture fits the pattern.
-        RangeError: `fps` is not positive.
-    """
-
-    def __init__(
-        self,
-        pattern: str | os.PathLike[str],
-        *,
-        limits: VideoLimits = DEFAULT_LIMITS,
-        fps: float = 25.0,
-    ) -> None:
-        _check_fps(fps)
-        self._pattern, self._limits, self._fps = os.fsdecode(pattern), limits, fps
-        self._ending: Ending | None = None
-        self._files = _numbered(Path(self._pattern))
-        height_px, width_px = self._load(self._files[0][1]).shape[:2]
-        count = self._files[-1][0] - self._files[0][0] + 1
-        self._info = VideoInfo(
-            label=self._pattern,
-            width_px=width_px,
-            height_px=height_px,
-            fps=fps,
-            frames=count,
-            duration_s=count / fps,
-            codec="pictures",
-        )
-
-    @property
-    def info(self) -> VideoInfo:
-        """Size of the first picture, the rate, and how many numbers there are."""
-        return self._info
-
-    @property
-    def ending(self) -> Ending | None:
-        """What was found, told after the last frame."""
-        return self._ending
-
-    def read(self, every: int = 1) -> Iterator[VideoFrame]:
-        """The pictures by rising number; a number that is missing leaves its time empty.
-
-        A picture that cannot be read is left out, and the next one tells so.
-
-        Args:
-            every: Of so many pictures the first.
-
-        Raises:
-            RangeError: `every` is below 1.
-            VideoDamagedError: Not one can be read.
-        """
-        if every < 1:
-            raise RangeError(f"every must be at least 1, got {every}")
-        self._ending = None
-        return self._frames(every)
-
-    def close(self) -> None:
-        """Nothing is held open."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def _frames(self, every: int) -> Iterator[VideoFrame]:
-        first = self._files[0][0]
-        expected, good = 0, 0
-        bad: ImageError | None = None
-        for counter, path in self._files:
-            number = counter - first
-            if number % every:
-                continue
-            try:
-                image = self._load(path)
-            except ImageError as error:
-                bad = error
-                continue
-            absent = sum(1 for n in range(expected, number) if n % every == 0)
-            gap = Gap(f"{absent} pictures are missing or cannot be read", absent)
-            yield VideoFrame(
-                Frame(image, str(path)),
-                number / self._fps,
-                number,
-                1.0 / self._fps,
-                gap if absent else None,
-            )
-            expected, good = number + 1, good + 1
-        if good == 0:
-            raise VideoDamagedError(
-                f"not one picture of {self._pattern} can be read: {bad}", path=self._pattern
-            ) from bad
-        last = self._files[-1][0] - first
-        lost = sum(1 for n in range(expected, last + 1) if n % every == 0)
-        missing = Gap(f"the last {lost} pictures cannot be read", lost) if lost else None
-        self._ending = Ending(last + 1, (last + 1) / self._fps, missing)
-
-    def _load(self, path: Path) -> Image:
-        image = load_frame(path, limits=Limits(max_pixels=self._limits.most_pixels)).image
-        height_px, width_px = image.shape[:2]
-        check_size(width_px, height_px, self._limits, str(path))
-        size_wh = shrunk(width_px, height_px, self._limits.max_side_px)
-        if size_wh == (width_px, height_px):
-            return image
-        import cv2
-
-        return np.asarray(cv2.resize(image, size_wh, interpolation=cv2.INTER_AREA), np.uint8)
-
-
-class _Clock:
-    """Source times that rise from frame to frame, whatever the file says."""
-
-    def __init__(self, fps: float | None) -> None:
-        self._step_s = 1.0 / fps if fps else 0.0
-        self._start_s: float | None = None
-        self._last_s = -1.0
-        self.end_s = 0.0
-
-    def tell(self, picture: Decoded) -> tuple[float, float]:
-        """Time and duration of the next frame, in seconds."""
-        told = picture.time
-        if told is not None and self._start_s is None:
-            self._start_s = told
-        step_s = self._step_s or max(self.end_s - self._last_s, 1e-3)
-        time_s = 0.0 if told is None or self._start_s is None else told - self._start_s
-        if self._last_s >= 0.0 and (told is None or time_s <= self._last_s):
-            time_s = self._last_s + step_s
-        length_s = step_s
-        if picture.duration and picture.time_base:
-            length_s = float(picture.duration * picture.time_base)
-        self._last_s, self.end_s = time_s, time_s + length_s
-        return time_s, length_s
-
-
-def need_av() -> Any:
-    """PyAV.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
-    try:
-        import av
-    except ImportError as error:
-        raise MissingExtraError(
-            "videos and cameras need PyAV, which is not installed",
-            remedy="pip install 'vultus[video]'",
-        ) from error
-    return av
-
-
-def picture_of(picture: Decoded, limits: VideoLimits, label: str) -> Image:
-    """The pixels of a decoded frame, upright.
-
-    Args:
-        picture: From PyAV.
-        limits: Bounds on it.
-        label: For messages.
-
-    Returns:
-        (h, w, 3) uint8, RGB.
-
-    Raises:
-        VideoTooLargeError: It is beyond the limits.
-        VideoTooSmallError: It is below them.
-    """
-    check_size(picture.width, picture.height, limits, label)
-    wide, high = shrunk(picture.width, picture.height, limits.max_side_px)
-    image = picture.to_ndarray(format="rgb24", width=wide, height=high)
-    turns = _quarter_turns(picture)
-    return np.ascontiguousarray(np.rot90(image, turns) if turns else image)
-
-
-def check_size(width_px: int, height_px: int, limits: VideoLimits, label: str) -> None:
-    """Require a frame's size to be within the limits.
-
-    Raises:
-        VideoTooLargeError: It is not.
-        VideoTooSmallError: Likewise.
-    """
-    if width_px * height_px > limits.most_pixels:
-        raise VideoTooLargeError(
-            f"frames of {label} may have {limits.most_pixels:,} pixels, "
-            f"they are {width_px} × {height_px}",
-            path=label,
-            expected=limits.most_pixels,
-            actual=width_px * height_px,
-        )
-    if min(width_px, height_px) < limits.min_side_px:
-        raise VideoTooSmallError(
-            f"frames of {label} must be at least {limits.min_side_px} px wide and high, "
-            f"they are {width_px} × {height_px}",
-            path=label,
-            expected=limits.min_side_px,
-            actual=min(width_px, height_px),
-        )
-
-
-def shrunk(width_px: int, height_px: int, max_side_px: int | None) -> tuple[int, int]:
-    """Width and height after shrinking the longer side to at most `max_side_px`."""
-    longer = max(width_px, height_px)
-    if max_side_px is None or longer <= max_side_px:
-        return width_px, height_px
-    ratio = max_side_px / longer
-    return max(1, round(width_px * ratio)), max(1, round(height_px * ratio))
-
-
-def _quarter_turns(picture: Decoded) -> int:
-    """Counter-clockwise quarter turns that make the picture upright."""
-    return round(picture.rotation / 90.0) % 4
-
-
-def _is_cover(stream: VideoStream) -> bool:
-    """Whether this is a cover picture in a file of music."""
-    flags = stream.disposition
-    return bool(flags & type(flags).attached_pic)
+def _pictures(container: InputContainer, stream: VideoStream) -> Iterator[Decoded | str]:
+    """Decoded frames; in place of one that cannot be decoded, why."""
+    av = need_av()
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except (av.FFmpegError, OSError) as error:  # what comes behind cannot be found
+            yield reason_of(error)
+            return
+        try:
+            decoded = packet.decode()
+        except av.FFmpegError as error:
+            yield reason_of(error)
+            continue
+        for picture in decoded:
+            # A corrupt one is what the decoder made up of the rest.
+            yield "damaged" if picture.is_corrupt else picture
 
 
 def _undecoded(count: int) -> Gap | None:
@@ -508,13 +293,6 @@ def _first_frame(container: InputContainer, stream: VideoStream) -> Decoded | No
     except (av.FFmpegError, OSError):
         return None
     return first
-
-
-def _usable_rate(stream: VideoStream) -> float | None:
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
-        if isinstance(rate, Fraction) and _FPS_RANGE[0] <= rate <= _FPS_RANGE[1]:
-            return float(rate)
-    return None
 
 
 def _missing(
@@ -539,13 +317,6 @@ def _missing(
     return _undecoded(waiting)
 
 
-def _check_fps(fps: float) -> None:
-    if not _FPS_RANGE[0] <= fps <= _FPS_RANGE[1]:
-        raise RangeError(
-            f"frames per second must lie in {_FPS_RANGE[0]:g}..{_FPS_RANGE[1]:g}, got {fps}"
-        )
-
-
 def _check_file(path: str) -> None:
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - pathlib turns "" into "."
@@ -556,36 +327,3 @@ def _check_file(path: str) -> None:
         raise VideoNotFoundError(
             f"{path} must be a regular file, it is a folder, pipe or device", path=path
         )
-
-
-def _numbered(pattern: Path) -> list[tuple[int, Path]]:
-    """The files that a pattern stands for, by rising number."""
-    marks = list(_SEQUENCE.finditer(pattern.name))
-    if len(marks) != 1 or "%" in str(pattern.parent):
-        raise VideoNotFoundError(
-            f"{pattern} must have one %d or %0Nd, in the file's name", path=str(pattern)
-        )
-    head, tail = pattern.name[: marks[0].start()], pattern.name[marks[0].end() :]
-    padded, width = marks[0].group(1) == "0", int(marks[0].group(2) or 1)
-    found = []
-    try:
-        for path in pattern.parent.iterdir():
-            name = path.name
-            if not (name.startswith(head) and name.endswith(tail)):
-                continue
-            digits = name[len(head) : len(name) - len(tail)]
-            if not (digits.isascii() and digits.isdigit() and len(digits) <= 18):
-                continue
-            if digits == (f"{int(digits):0{width}d}" if padded else str(int(digits))):
-                found.append((int(digits), path))
-    except OSError as error:
-        raise VideoNotFoundError(
-            f"{pattern.parent} cannot be read: {error.strerror}", path=str(pattern)
-        ) from error
-    if not found:
-        raise VideoNotFoundError(f"no picture fits {pattern}", path=str(pattern))
-    return sorted(found)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

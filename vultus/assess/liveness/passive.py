@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from vultus.models import Registry, Store
 from vultus.runtime import SessionOptions
 from vultus.types import Face, Liveness, Refusal
 
-__all__ = ["PAIRS", "PassiveLiveness", "installed_liveness"]
+__all__ = ["PAIRS", "FaceScorer", "PassiveLiveness", "installed_liveness"]
 
 PAIRS = (("minifasnet-v2-alt", "minifasnet-v1se-alt"), ("minifasnet-v2", "minifasnet-v1se"))
 """Cards that belong together, the calibrated pair first."""
@@ -29,6 +29,19 @@ PAIRS = (("minifasnet-v2-alt", "minifasnet-v1se-alt"), ("minifasnet-v2", "minifa
 _LEAST_FACE_PX = 100.0
 _LEAST_SHARE = 1.0 / 3.0
 _LEAST_INSIDE = 0.9  # part of the face's box that lies in the picture
+
+
+class FaceScorer(Protocol):
+    """What scores faces: a `LivenessNet`, or a model of one's own."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in results."""
+        ...
+
+    def scores(self, faces: Sequence[Face]) -> NDArray[np.float64]:
+        """(n,) how alive each face looks, in [0, 1]."""
+        ...
 
 
 class PassiveLiveness:
@@ -47,7 +60,7 @@ class PassiveLiveness:
 
     def __init__(
         self,
-        nets: Sequence[LivenessNet],
+        nets: Sequence[FaceScorer],
         threshold: str | float = DEFAULT_POLICY,
         calibration: LivenessCalibration | None = None,
     ) -> None:

@@ -23,9 +23,10 @@ from vultus.cli.evaluate.detection import DetectorName, counted, load_detector
 from vultus.errors import OutputError
 
 if TYPE_CHECKING:
+    from vultus.assess.liveness import LivenessCalibration, PassiveLiveness
     from vultus.evaluate.protocols.liveness import LivenessEvaluation, Presentation
 
-__all__ = ["liveness"]
+__all__ = ["liveness", "liveness_judge"]
 
 DEFAULT_POLICY = "bpcer=1e-2"  # of `vultus.assess.liveness`; a test compares
 
@@ -55,20 +56,29 @@ def liveness(
     data: Annotated[
         str | None, typer.Option("--data", help="What the pictures are, for that file.")
     ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", help="NAME.npz of `vultus liveness-train`, not the installed ones."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", help="Folder for index.html with a DET plot.")
+    ] = None,
     detector: DetectorName = "mtcnn",
     rounds: Rounds = 1000,
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """APCER, BPCER, ACER and D-EER of the installed liveness models (ISO/IEC 30107-3)."""
-    from vultus.assess.liveness import installed_liveness, load_liveness_calibration
+    from vultus.assess.liveness import load_liveness_calibration
     from vultus.evaluate.protocols.liveness import evaluate_liveness
 
     presentations = _presentations(real, attack, nuaa, side)
     known = None if calibration is None else load_liveness_calibration(calibration)
     # Who makes a calibration need not have one.
     value = "0.5" if calibration_out is not None and threshold == DEFAULT_POLICY else threshold
-    judge = installed_liveness(threshold=_threshold(value), calibration=known)
+    judge = liveness_judge(model, _threshold(value), known)
     finder = load_detector(detector)
     with counted("judging", shown=not json) as tell:
         found = evaluate_liveness(
@@ -82,12 +92,53 @@ def liveness(
     list_pictures("no verdict", [f"{path}: {why}" for path, why in found.no_face])
     if calibration_out is not None:
         _write_calibration(calibration_out, found, data or _source(real, attack, nuaa, side))
+    if report is not None:
+        _write_report(report, found, _source(real, attack, nuaa, side), judge)
     if json:
         asked = {"detector": detector, "policy": judge.policy, "threshold_source": judge.source}
         print_json({**found.to_dict(), **asked})
     else:
         show_rows(_source(real, attack, nuaa, side), _rows(found))
     end_with(bool(found.no_face))
+
+
+def liveness_judge(
+    model: Path | None, threshold: str | float, calibration: LivenessCalibration | None
+) -> PassiveLiveness:
+    """The installed models, or one that was trained here.
+
+    A model of one's own answers at its own boundary, 0.5, unless a threshold or a calibration
+    is given.
+    """
+    from vultus.assess.liveness import PassiveLiveness, installed_liveness
+    from vultus.assess.liveness.own import load_own_liveness
+    from vultus.runtime import SessionOptions
+
+    if model is None:
+        return installed_liveness(threshold=threshold, calibration=calibration)
+    if calibration is None and threshold == DEFAULT_POLICY:
+        threshold = 0.5
+    own = load_own_liveness(model, SessionOptions(threads=1))
+    return PassiveLiveness([own], threshold, calibration)
+
+
+def _write_report(
+    folder: Path, found: LivenessEvaluation, source: str, judge: PassiveLiveness
+) -> None:
+    from vultus.evaluate.liveness_page import render_liveness
+
+    facts = {
+        "presentations": source,
+        "model": found.model,
+        "threshold": f"{judge.threshold:.4f} ({judge.policy}), from: {judge.source}",
+        "made": datetime.date.today().isoformat(),
+    }
+    text = render_liveness("Liveness", facts, found)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "index.html").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written: {error}", path=str(folder)) from error
 
 
 def _presentations(

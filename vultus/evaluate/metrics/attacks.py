@@ -18,9 +18,18 @@ from vultus.errors import InsufficientDataError, RangeError, ShapeError
 from vultus.evaluate._plain import plain
 from vultus.evaluate.metrics.bootstrap import Resampling, bootstrap_subjects, rate_of
 from vultus.evaluate.metrics.scores import subject_numbers
+from vultus.evaluate.metrics.weighted import ErrorCurve
 from vultus.types import Rate
 
-__all__ = ["AttackReport", "PadScores", "PersonErrors", "SpeciesErrors", "attack_report", "riapar"]
+__all__ = [
+    "AttackReport",
+    "PadScores",
+    "PersonErrors",
+    "SpeciesErrors",
+    "attack_curve",
+    "attack_report",
+    "riapar",
+]
 
 Floats = NDArray[np.float64]
 AIMS = (0.01, 0.05, 0.10)
@@ -192,6 +201,18 @@ def attack_report(
         n_real=len(scores.live),
         n_attack=len(scores.attack),
     )
+
+
+def attack_curve(live: Floats, attack: Floats) -> ErrorCurve:
+    """APCER (as ``fmr``) and BPCER (as ``fnmr``) at every threshold: the DET curve.
+
+    Args:
+        live: (n,) scores of bona fide presentations.
+        attack: (m,) scores of attacks, of one species or of several taken together.
+    """
+    thresholds, apcer, bpcer = _curves(live, attack)
+    thresholds[-1] = np.inf
+    return ErrorCurve(thresholds, np.asarray(apcer), np.asarray(bpcer))
 
 
 def riapar(iapar: float, frr: float) -> float:

@@ -141,6 +141,8 @@ class LivenessEvaluation:
             in none of the rates.
         live_scores: (n,) for plots and calibrations.
         attack_scores: Species to scores, likewise.
+        wrong: Pictures that were taken for the other, with what they are (``live`` or the
+            species) and their score, the worst first.
     """
 
     model: str
@@ -148,6 +150,7 @@ class LivenessEvaluation:
     no_face: tuple[tuple[str, str], ...]
     live_scores: NDArray[np.float64] = field(repr=False)
     attack_scores: dict[str, NDArray[np.float64]] = field(repr=False)
+    wrong: tuple[tuple[str, str, float], ...] = field(default=(), repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, without the scores."""
@@ -227,4 +230,12 @@ def evaluate_liveness(
         name: pad.attack[[own == name for own in species]] for name in sorted(set(species))
     }
     report = attack_report(pad, threshold, how)
-    return LivenessEvaluation(scorer.name, report, tuple(missing), pad.live, by_species)
+    wrong = [
+        (str(presentations[i].picture), presentations[i].species or "live", float(scores[i]))
+        for i in kept
+        if (scores[i] >= threshold) != (presentations[i].species is None)
+    ]
+    wrong.sort(key=lambda one: -abs(one[2] - threshold))
+    return LivenessEvaluation(
+        scorer.name, report, tuple(missing), pad.live, by_species, tuple(wrong)
+    )

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextvars
 import json
 import logging
-import os
-import sys
 import threading
 import time
 import uuid
@@ -19,6 +17,7 @@ from sqlalchemy import Row, delete, func, insert, or_, select, update
 
 from vultus.errors import VultusError
 from vultus.gallery.audit import now
+from vultus.server.engine import be_nice
 from vultus.server.errors import (
     BusyError,
     InternalError,
@@ -110,7 +109,9 @@ class Jobs:
         self.ending = False
         self._store = store
         self._metrics = metrics
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="vultus-job", initializer=_be_nice)
+        self._pool = ThreadPoolExecutor(
+            1, thread_name_prefix="vultus-job", initializer=be_nice, initargs=(_NICENESS,)
+        )
         self._own: set[str] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -284,12 +285,6 @@ class Jobs:
                     connection.execute(query.values(seen_s=time.time()))
             except VultusError as error:
                 _log.warning("no sign of life could be written: %s", error.code)
-
-
-def _be_nice() -> None:
-    """On Linux a thread has a priority of its own."""
-    if sys.platform.startswith("linux"):
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def _job(row: Row[Any]) -> Job:

@@ -30,8 +30,8 @@ class CropSet:
         pixels: (n, side, side, 3) uint8 RGB.
         live: (n,) bool.
         people: (n,) whom each shows.
-        sessions: (n,) when or where each was taken; people and sessions are what a model must not
-            learn by heart.
+        sessions: (n,) when or where each was taken, or its person: the groups that are held out,
+            for a model must not learn them by heart.
         missing: Pictures without a face, or unreadable, with the reason.
     """
 

@@ -1,12 +1,12 @@
-"""The training loop: batches, early stopping on people held out, the best weights kept."""
+"""The training loop: batches, early stopping on groups held out, then everything."""
 
 from __future__ import annotations
 
-import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,8 +36,9 @@ class LoopOptions:
         optimiser: ``adam``, or ``momentum`` of 0.9.
         rate: Learning rate of the first epoch.
         decay: Factor of the rate after each epoch, in (0, 1].
-        patience: Epochs without a lower loss on the people held out before it stops.
-        held_out: Part of the people that early stopping looks at, in (0, 1).
+        patience: Epochs without a lower loss on the groups held out before it stops.
+        held_out: Part of the groups (`CropSet.sessions`) that early stopping looks at, in (0, 1);
+            one group at least.
         threads: Of PyTorch.
         seed: Of weights, order and changes.
 
@@ -49,7 +50,7 @@ class LoopOptions:
     epochs: int = 12
     batch: int = 32
     optimiser: Literal["adam", "momentum"] = "adam"
-    rate: float = 1e-4
+    rate: float = 3e-5
     decay: float = 0.99
     patience: int = 4
     held_out: float = 0.2
@@ -70,7 +71,7 @@ class LoopOptions:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one pass over the pictures came to: losses in nats, accuracy on the people held out."""
+    """What one pass over the pictures came to: losses in nats, accuracy on the groups held out."""
 
     loss: float
     held_out_loss: float
@@ -82,18 +83,19 @@ class Trained:
     """A trained network.
 
     Attributes:
-        net: With the weights of the best epoch; takes (n, 3, s, s) pixels of 0 to 255.
-        history: Every epoch.
+        net: Trained on all groups, for as many epochs as were best for those held out; takes
+            (n, 3, s, s) pixels of 0 to 255.
+        history: Every epoch of the training without them.
         best: Number of the best epoch, from 0.
         cpu_s: CPU time it took, all threads together.
-        held_out_people: On whom early stopping looked.
+        held_out_groups: What early stopping looked at.
     """
 
     net: nn.Module = field(repr=False)
     history: tuple[Epoch, ...]
     best: int
     cpu_s: float
-    held_out_people: tuple[str, ...]
+    held_out_groups: tuple[str, ...]
 
 
 def split_groups(groups: Sequence[str], share: float, seed: int) -> NDArray[np.bool_]:
@@ -105,7 +107,7 @@ def split_groups(groups: Sequence[str], share: float, seed: int) -> NDArray[np.b
     names = sorted(set(groups))
     if len(names) < 2:
         raise InsufficientDataError(
-            f"two people at least: one to train on, one to hold out, got {len(names)}",
+            f"two people or sessions at least: one to train on, one to hold out, got {len(names)}",
             remedy="put the pictures of each person into a folder of their own",
             expected=2,
             actual=len(names),
@@ -122,52 +124,58 @@ def fit(
     log_dir: Path | None = None,
     progress: Callable[[int, Epoch], None] | None = None,
 ) -> Trained:
-    """Train a network.
+    """Train a network, twice: to learn for how long, and then on everything for as long.
 
     Args:
-        crops: Living faces and attacks; of some people, early stopping sees all pictures and
-            training none.
+        crops: Living faces and attacks; of some groups, early stopping sees all pictures and
+            the first training none.
         options: How.
         log_dir: For TensorBoard, where it is installed; nothing is written otherwise.
         progress: Called after each epoch.
 
     Raises:
-        InsufficientDataError: Too few people; or those held out lack living faces or attacks.
+        InsufficientDataError: Too few groups; or those held out lack living faces or attacks.
         RangeError: The loss is no longer finite: the rate is too high.
     """
-    held = split_groups(crops.people, options.held_out, options.seed)
+    held = split_groups(crops.sessions, options.held_out, options.seed)
     if any(len(set(crops.live[part].tolist())) < 2 for part in (held, ~held)):
         raise InsufficientDataError(
-            "both the people trained on and those held out must have living faces and attacks",
+            "both the groups trained on and those held out must have living faces and attacks",
             remedy="name the folders of attacks after the people they imitate",
         )
     began = time.process_time()
     torch.set_num_threads(options.threads)
-    torch.manual_seed(options.seed)
-    random = np.random.default_rng(options.seed)
-    net = FromPixels(NETS[options.net](crops.pixels.shape[1]))
-    optimiser = _optimiser(net, options)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, options.decay)
     train, test = crops.part(np.flatnonzero(~held)), crops.part(np.flatnonzero(held))
     history: list[Epoch] = []
-    best, weights = 0, copy.deepcopy(net.state_dict())
+    best = 0
     with _Board(log_dir) as board:
-        for number in range(options.epochs):
-            loss = _pass(net, optimiser, train, options.batch, random)
-            schedule.step()
+        for number, (net, loss) in enumerate(_epochs(train, options)):
             epoch = Epoch(loss, *_measured(net, test))
             history.append(epoch)
             board.write(number, epoch)
             if progress is not None:
                 progress(number, epoch)
             if epoch.held_out_loss <= history[best].held_out_loss:
-                best, weights = number, copy.deepcopy(net.state_dict())
-            elif number - best >= options.patience:
+                best = number
+            if number + 1 == options.epochs or number - best >= options.patience:
                 break
-    net.load_state_dict(weights)
+    net, _ = next(islice(_epochs(crops, options), best, None))
     net.eval()
-    people = tuple(sorted(set(test.people)))
-    return Trained(net, tuple(history), best, time.process_time() - began, people)
+    groups = tuple(sorted(set(test.sessions)))
+    return Trained(net, tuple(history), best, time.process_time() - began, groups)
+
+
+def _epochs(crops: CropSet, options: LoopOptions) -> Iterator[tuple[nn.Module, float]]:
+    """Train a fresh network without end; it and its loss after each epoch."""
+    torch.manual_seed(options.seed)
+    random = np.random.default_rng(options.seed)
+    net = FromPixels(NETS[options.net](crops.pixels.shape[1]))
+    optimiser = _optimiser(net, options)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, options.decay)
+    while True:
+        loss = _pass(net, optimiser, crops, options.batch, random)
+        schedule.step()
+        yield net, loss
 
 
 def _optimiser(net: nn.Module, options: LoopOptions) -> torch.optim.Optimizer:
