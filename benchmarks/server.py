@@ -311,7 +311,7 @@ def latency(report: Report, options: Options, server: Server) -> None:
 def overload(report: Report, options: Options, server: Server) -> None:
     """Twice what the server can do, for a minute."""
     span_s = options.extra.get("seconds") or (4.0 if options.quick else 60.0)
-    sustained = statistics.median(report.results["per_second"]["server"])
+    rate = 2 * statistics.median(report.results["per_second"]["server"])
     memory: list[int] = []
     stop = threading.Event()
 
@@ -321,43 +321,50 @@ def overload(report: Report, options: Options, server: Server) -> None:
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    found = loaded(server, span_s, 128, 2 * sustained)
+    answers = loaded(server, span_s, 128, rate)["answers"]
     stop.set()
     watcher.join()
-    answers = found["answers"]
     refused = sorted(sent for status, _, sent, _ in answers if status == 503)
     accepted = [right for status, _, _, right in answers if status == 200]
-    other = len(answers) - len(refused) - len(accepted)
     third = max(1, len(memory) // 3)
-    growth = statistics.median(memory[-third:]) / statistics.median(memory[third : 2 * third])
-    slowest = refused[-1] if refused else 0.0
-    p99 = refused[round(0.99 * (len(refused) - 1))] if refused else 0.0
     report.results["overload"] = {
-        "seconds": span_s, "rate": 2 * sustained, "asked": len(answers),
-        "accepted": len(accepted), "wrong": accepted.count(False), "refused": len(refused),
-        "other": other, "refused_median_s": statistics.median(refused) if refused else None,
-        "refused_p99_s": p99, "refused_slowest_s": slowest, "rss_bytes": memory,
-        "rss_growth": growth, "alive": server.process.poll() is None,
+        "seconds": span_s, "rate": rate, "asked": len(answers), "accepted": len(accepted),
+        "wrong": accepted.count(False), "refused": len(refused),
+        "lost": len(answers) - len(refused) - len(accepted),
+        "refused_median_s": statistics.median(refused or [0.0]),
+        "refused_p99_s": refused[round(0.99 * (len(refused) - 1))] if refused else 0.0,
+        "refused_slowest_s": refused[-1] if refused else 0.0,
+        "rss_bytes": memory,
+        "rss_growth": statistics.median(memory[-third:])
+        / statistics.median(memory[third : 2 * third]),
+        "alive": server.process.poll() is None,
     }  # fmt: skip
+    overload_rows(report)
+
+
+def overload_rows(report: Report) -> None:
+    """What the minute showed, as rows."""
+    found = report.results["overload"]
     report.row(
-        f"{span_s:.0f} s at twice that ({2 * sustained:.0f}/s): refused within",
-        f"{milliseconds(p99)} (p99), {milliseconds(slowest)} (slowest)",
-        f"{len(refused)} of {len(answers)} refused",
+        f"{found['seconds']:.0f} s at twice that ({found['rate']:.0f}/s): refused within",
+        f"{milliseconds(found['refused_p99_s'])} (p99),"
+        f" {milliseconds(found['refused_slowest_s'])} (slowest)",
+        f"{found['refused']} of {found['asked']} refused",
         target=f"< {TARGET_REFUSED_S * 1000:.0f} ms",
-        met=slowest < TARGET_REFUSED_S,
+        met=found["refused_slowest_s"] < TARGET_REFUSED_S,
     )
     report.row(
         "— accepted and wrong, or lost",
-        f"{accepted.count(False)} + {other} of {len(accepted)}",
+        f"{found['wrong']} + {found['lost']} of {found['accepted']}",
         target="0",
-        met=not other and all(accepted),
+        met=not found["wrong"] and not found["lost"] and found["alive"],
     )
     report.row(
         "— memory, last third ÷ middle third",
-        f"{growth:.3f}",
-        f"{memory[-1] / 2**20:.0f} MiB",
+        f"{found['rss_growth']:.3f}",
+        f"{found['rss_bytes'][-1] / 2**20:.0f} MiB",
         target=f"< {TARGET_GROWTH}",
-        met=growth < TARGET_GROWTH,
+        met=found["rss_growth"] < TARGET_GROWTH,
     )
 
 

@@ -129,6 +129,8 @@ def test_pictures_without_a_verdict_are_counted_apart(tmp_path: Path, detector: 
         ("3.png", "no-face"),
         ("6.png", "image-format"),
     ]
+    assert [(Path(path).name, truth) for path, truth, _ in found.wrong] == [("5.png", "attack")]
+    assert found.wrong[0][2] == pytest.approx(230 / 255)
     assert found.to_dict()["model"] == "brightness"
     np.testing.assert_allclose(sorted(found.attack_scores["attack"]), [20 / 255, 230 / 255])
 

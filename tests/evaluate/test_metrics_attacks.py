@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from vultus.errors import InsufficientDataError, RangeError, ShapeError
-from vultus.evaluate.metrics.attacks import PadScores, attack_report, riapar
+from vultus.evaluate.metrics.attacks import PadScores, attack_curve, attack_report, riapar
 from vultus.evaluate.metrics.bootstrap import Resampling
 
 HOW = Resampling(rounds=50)
@@ -100,3 +100,10 @@ def test_bad_input():
         PadScores(np.ones(2), np.ones(1), ("a",), ("b",), ("c",))
     with pytest.raises(RangeError, match="threshold must be finite"):
         attack_report(scores([0.5], {"a": [0.1]}), np.nan)
+
+
+def test_curve_by_hand():
+    found = attack_curve(np.array([0.9, 0.6]), np.array([0.1, 0.6, 0.7, 0.2]))
+    assert found.threshold.tolist() == [0.1, 0.2, 0.6, 0.7, 0.9, np.inf]
+    assert found.fmr.tolist() == [1.0, 0.75, 0.5, 0.25, 0.0, 0.0]  # APCER
+    assert found.fnmr.tolist() == [0.0, 0.0, 0.0, 0.5, 0.5, 1.0]  # BPCER

@@ -35,7 +35,15 @@ def test_another_tenants_and_another_servers_are_nobodys():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "7", "../7", "45719f00-601c-4a7a-abe6-e160c15fe24f", "aa1e6228-e66e-11f1-a01a-02fc00000001", "{" + IDS.to_uuid(7) + "}", "é" * 36],
+    [
+        "",
+        "7",
+        "../7",
+        "45719f00-601c-4a7a-abe6-e160c15fe24f",
+        "aa1e6228-e66e-11f1-a01a-02fc00000001",
+        "{" + IDS.to_uuid(7) + "}",
+        "é" * 36,
+    ],
 )
 def test_what_is_none_of_ours_is_nobodys(text: str):
     assert IDS.number(text) is None

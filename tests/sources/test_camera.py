@@ -31,6 +31,7 @@ class Mjpeg(ThreadingHTTPServer):
 
     daemon_threads = True
     limit, pause_s, silent, count, visits = 10**9, 0.02, False, 0, 0
+    refuses = garbage = False
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -38,10 +39,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.server.visits += 1
+        if self.server.refuses:
+            self.send_error(401)
+            return
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
         with contextlib.suppress(OSError):
+            if self.server.garbage:
+                self.wfile.write(b"\x00garbage\xff" * 5000)
+                return
             for index in range(self.server.limit):
                 while self.server.silent and index > 3:
                     time.sleep(0.05)
@@ -142,6 +149,15 @@ def test_no_camera_and_no_password_in_the_message():
         Camera(f"http://admin:geheim@127.0.0.1:{port}/video", stall_s=1.0)
     assert "geheim" not in str(told.value)
     assert told.value.__cause__ is None
+
+
+@pytest.mark.parametrize("fault", ["refuses", "garbage"])
+def test_a_wrong_password_and_garbage_are_told(server, fault):
+    setattr(server, fault, True)
+    with pytest.raises(CameraError) as told:
+        Camera(address(server), stall_s=1.0)
+    assert "geheim" not in str(told.value)
+    assert fault != "refuses" or "401" in str(told.value)
 
 
 def test_closing_leaves_no_thread(server):

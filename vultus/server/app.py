@@ -95,13 +95,13 @@ def _include(app: FastAPI) -> None:
     app.include_router(ops.router, include_in_schema=False)
     for name in ROUTES:
         module = _module(f"vultus.server.routes.{name}")
-        if module is not None and hasattr(module, "router"):
+        if module is not None:
             app.include_router(module.router)
     if importlib.util.find_spec("vultus.server.wire") is None:
         return
     for name in WIRES:
         module = _module(f"vultus.server.wire.{name}")
-        if module is not None and hasattr(module, "router"):
+        if module is not None:
             app.include_router(module.router, include_in_schema=False)
             if hasattr(module, "owns"):
                 app.state.shapes.append(module)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -238,7 +239,17 @@ class Warmup:
         return goal * (self.start + (1.0 - self.start) * epoch / self.epochs)
 
 
-OPTIMISERS: tuple[str, ...] = ("ADAGRAD", "ADADELTA", "ADAM", "RMSPROP", "MOM", "ADAMW", "SGD")
+_MAKERS: dict[str, Callable[..., Optimizer]] = {
+    "ADAGRAD": partial(torch.optim.Adagrad, initial_accumulator_value=0.1, eps=0.0),
+    "ADADELTA": partial(torch.optim.Adadelta, rho=0.9, eps=1e-6),
+    "ADAM": partial(torch.optim.Adam, betas=(0.9, 0.999), eps=0.1),
+    "RMSPROP": partial(torch.optim.RMSprop, alpha=0.9, eps=1.0, momentum=0.9),
+    "MOM": partial(torch.optim.SGD, momentum=0.9, nesterov=True),
+    "ADAMW": torch.optim.AdamW,
+    "SGD": torch.optim.SGD,
+}  # constants: see `make_optimiser`
+
+OPTIMISERS: tuple[str, ...] = tuple(_MAKERS)
 """Names that `make_optimiser` takes; the first five are facenet's."""
 
 
@@ -255,10 +266,9 @@ def make_optimiser(
     ``ADAGRAD``, ``ADADELTA``, ``ADAM``, ``RMSPROP`` and ``MOM`` have facenet's constants (and
     TensorFlow 1's defaults where facenet gives none): an initial accumulator of 0.1; rho 0.9 and
     epsilon 1e-6; epsilon 0.1; decay 0.9, momentum 0.9 and epsilon 1.0; Nesterov's momentum 0.9.
-    Two differences of PyTorch remain: TensorFlow's RMSPROP takes the root of the sum of the mean
-    square and epsilon, PyTorch adds epsilon after the root, which at 1.0 is nearly the same only
-    for small gradients; and TensorFlow multiplies the rate in before the momentum, so that they
-    differ where the rate changes. ``ADAMW`` and ``SGD`` are PyTorch's own.
+    RMSPROP still differs from TensorFlow's, which begins with a mean square of one and takes the
+    root after adding epsilon; and TensorFlow's momentum has the rates of the past in it, which
+    shows only where the rate changes. ``ADAMW`` and ``SGD`` are PyTorch's own.
 
     Source: facenet's ``train`` in ``src/facenet.py``; Loshchilov and Hutter 2019 for AdamW.
 
@@ -276,28 +286,14 @@ def make_optimiser(
     _positive("learning rate", rate)
     if not weight_decay >= 0.0:
         raise RangeError(f"a weight decay is at least 0, got {weight_decay}")
+    make = _MAKERS.get(name.upper())
+    if make is None:
+        raise RangeError(
+            f"no optimiser is called {name!r}", remedy=f"choose one of {', '.join(OPTIMISERS)}"
+        )
     own = [parameter for parameter in parameters if parameter.requires_grad]
-    optim, decay = torch.optim, weight_decay
-    match name.upper():
-        case "ADAGRAD":
-            return optim.Adagrad(
-                own, rate, weight_decay=decay, initial_accumulator_value=0.1, eps=0.0
-            )
-        case "ADADELTA":
-            return optim.Adadelta(own, rate, rho=0.9, eps=1e-6, weight_decay=decay)
-        case "ADAM":
-            return optim.Adam(own, rate, (0.9, 0.999), eps=0.1, weight_decay=decay)
-        case "RMSPROP":
-            return optim.RMSprop(own, rate, alpha=0.9, eps=1.0, momentum=0.9, weight_decay=decay)
-        case "MOM":
-            return optim.SGD(own, rate, momentum=0.9, nesterov=True, weight_decay=decay)
-        case "ADAMW":
-            return optim.AdamW(own, rate, weight_decay=decay)
-        case "SGD":
-            return optim.SGD(own, rate, momentum=momentum, weight_decay=decay)
-    raise RangeError(
-        f"no optimiser is called {name!r}", remedy=f"choose one of {', '.join(OPTIMISERS)}"
-    )
+    more = {"momentum": momentum} if name.upper() == "SGD" else {}
+    return make(own, lr=rate, weight_decay=weight_decay, **more)
 
 
 def set_rate(optimiser: Optimizer, rate: float) -> None:
