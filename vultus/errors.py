@@ -15,12 +15,19 @@ what came, a ``remedy`` that says what to do, and the facts as ``fields``::
     │   ├── RefusedFaceError          face-refused
     │   ├── DataFileError             data-file
     │   ├── InsufficientDataError     insufficient-data
-    │   └── ImageError                a picture that cannot be read
-    │       ├── ImageNotFoundError    image-not-found
-    │       ├── ImageEmptyError       image-empty
-    │       ├── ImageFormatError      image-format
-    │       ├── ImageDamagedError     image-damaged
-    │       └── ImageTooLargeError    image-too-large
+    │   ├── ImageError                a picture that cannot be read
+    │   │   ├── ImageNotFoundError    image-not-found
+    │   │   ├── ImageEmptyError       image-empty
+    │   │   ├── ImageFormatError      image-format
+    │   │   ├── ImageDamagedError     image-damaged
+    │   │   └── ImageTooLargeError    image-too-large
+    │   └── VideoError                video
+    │       ├── VideoNotFoundError    video-not-found
+    │       ├── VideoFormatError      video-format
+    │       ├── NoVideoStreamError    video-no-stream
+    │       ├── VideoDamagedError     video-damaged
+    │       ├── VideoTooLargeError    video-too-large
+    │       └── VideoTooSmallError    video-too-small
     ├── ModelError                    a weight, or what we know of it
     │   ├── UnknownModelError         model-unknown
     │   ├── ModelMissingError         model-missing
@@ -39,6 +46,8 @@ what came, a ``remedy`` that says what to do, and the facts as ``fields``::
     │   ├── DuplicateSampleError      sample-duplicate
     │   ├── GalleryFileError          gallery-file
     │   └── GalleryServerError        gallery-server
+    ├── CameraError                   camera
+    │   └── CameraLostError           camera-lost
     ├── CalibrationError              calibration-invalid
     ├── OutputError                   output-failed
     ├── MissingExtraError             extra-missing
@@ -51,6 +60,8 @@ from typing import ClassVar
 
 __all__ = [
     "CalibrationError",
+    "CameraError",
+    "CameraLostError",
     "CardError",
     "DataFileError",
     "DegenerateLandmarksError",
@@ -76,6 +87,7 @@ __all__ = [
     "ModelMissingError",
     "NoFaceError",
     "NoLandmarksError",
+    "NoVideoStreamError",
     "OfflineError",
     "OutputError",
     "PersonExistsError",
@@ -88,6 +100,12 @@ __all__ = [
     "UnknownModelError",
     "UnknownPersonError",
     "UnknownSampleError",
+    "VideoDamagedError",
+    "VideoError",
+    "VideoFormatError",
+    "VideoNotFoundError",
+    "VideoTooLargeError",
+    "VideoTooSmallError",
     "VultusError",
     "WeightDamagedError",
 ]
@@ -237,6 +255,67 @@ class ImageTooLargeError(ImageError):
 
     code = "image-too-large"
     remedy = "shrink the picture, or raise the limit on purpose"
+
+
+class VideoError(InputError):
+    """A video cannot be read."""
+
+    code = "video"
+
+
+class VideoNotFoundError(VideoError):
+    """There is no such file or image sequence, or it may not be read."""
+
+    code = "video-not-found"
+    remedy = "check the path and its permissions"
+
+
+class VideoFormatError(VideoError):
+    """The bytes are no video of a format that vultus reads, or give no time to its frames."""
+
+    code = "video-format"
+    remedy = "convert it to MP4 (H.264)"
+
+
+class NoVideoStreamError(VideoError):
+    """The file holds sound or subtitles, and no moving picture."""
+
+    code = "video-no-stream"
+    remedy = "use a file with a picture; one that is cut short may have lost it"
+
+
+class VideoDamagedError(VideoError):
+    """Not one frame of the video can be decoded."""
+
+    code = "video-damaged"
+    remedy = "copy the file again from its source"
+
+
+class VideoTooLargeError(VideoError):
+    """The frames have more pixels than allowed."""
+
+    code = "video-too-large"
+    remedy = "have the frames shrunk while they are read (max_side_px, --max-side)"
+
+
+class VideoTooSmallError(VideoError):
+    """The frames are too small for any face."""
+
+    code = "video-too-small"
+    remedy = "use a video whose frames are at least 16 px wide and high"
+
+
+class CameraError(VultusError):
+    """A camera cannot be reached, or what it sends is no video."""
+
+    code = "camera"
+    remedy = "check the address, user and password, and that the camera is switched on"
+
+
+class CameraLostError(CameraError):
+    """A camera stayed away longer than reconnecting was to be tried."""
+
+    code = "camera-lost"
 
 
 class ModelError(VultusError):

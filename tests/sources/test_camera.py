@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from vultus.errors import RangeError
-from vultus.sources._video_errors import CameraError, CameraLostError
+from vultus.errors import CameraError, CameraLostError, RangeError
 from vultus.sources.camera import Camera, Reconnect
 
 pytest.importorskip("av", reason="install PyAV: pip install 'vultus[video]'")

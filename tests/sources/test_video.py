@@ -8,16 +8,19 @@ import numpy as np
 import pytest
 from PIL import Image as Pillow
 
-from vultus.errors import MissingExtraError, OutputError, RangeError, ShapeError
-from vultus.sources._av import shrunk
-from vultus.sources._video_errors import (
+from vultus.errors import (
+    MissingExtraError,
     NoVideoStreamError,
+    OutputError,
+    RangeError,
+    ShapeError,
     VideoDamagedError,
     VideoFormatError,
     VideoNotFoundError,
     VideoTooLargeError,
     VideoTooSmallError,
 )
+from vultus.sources._av import shrunk
 from vultus.sources.frames import Ending, VideoFrame, VideoLimits
 from vultus.sources.recording import VideoWriter
 from vultus.sources.video import VideoFile, open_video

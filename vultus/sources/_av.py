@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vultus.errors import MissingExtraError, RangeError
-from vultus.sources._video_errors import VideoTooLargeError, VideoTooSmallError
+from vultus.errors import MissingExtraError, RangeError, VideoTooLargeError, VideoTooSmallError
 from vultus.sources.frames import VideoLimits
 from vultus.types import Image
 

@@ -13,9 +13,8 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
-from vultus.errors import RangeError
+from vultus.errors import CameraError, CameraLostError, RangeError, VideoError
 from vultus.sources._av import need_av, picture_of, reason_of, shrunk, usable_rate
-from vultus.sources._video_errors import CameraError, CameraLostError, VideoError
 from vultus.sources.frames import Ending, Gap, VideoFrame, VideoInfo, VideoLimits
 from vultus.sources.urls import masked
 from vultus.types import Frame, Image

@@ -11,9 +11,8 @@ from typing import Self
 
 import numpy as np
 
-from vultus.errors import ImageError, RangeError
+from vultus.errors import ImageError, RangeError, VideoDamagedError, VideoNotFoundError
 from vultus.sources._av import check_fps, check_size, shrunk
-from vultus.sources._video_errors import VideoDamagedError, VideoNotFoundError
 from vultus.sources.frames import Ending, Gap, VideoFrame, VideoInfo, VideoLimits
 from vultus.sources.image import Limits, load_frame
 from vultus.types import Frame, Image

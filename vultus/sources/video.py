@@ -10,7 +10,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from vultus.errors import RangeError
+from vultus.errors import (
+    NoVideoStreamError,
+    RangeError,
+    VideoDamagedError,
+    VideoFormatError,
+    VideoNotFoundError,
+)
 from vultus.sources._av import (
     Clock,
     check_fps,
@@ -22,12 +28,6 @@ from vultus.sources._av import (
     reason_of,
     shrunk,
     usable_rate,
-)
-from vultus.sources._video_errors import (
-    NoVideoStreamError,
-    VideoDamagedError,
-    VideoFormatError,
-    VideoNotFoundError,
 )
 from vultus.sources.frames import Ending, FrameSource, Gap, VideoFrame, VideoInfo, VideoLimits
 from vultus.sources.sequence import ImageSequence, is_pattern

@@ -10,7 +10,6 @@ import numpy as np
 
 from vultus.assess.gate import GatePolicy, check, gate_policy
 from vultus.errors import (
-    CalibrationError,
     DegenerateLandmarksError,
     InsufficientDataError,
     RangeError,
@@ -206,7 +205,7 @@ class Follower:
             try:
                 different = calibration.threshold(_DIFFERENT_FMR).value
                 same = calibration.threshold(_SAME_FMR).value
-            except (InsufficientDataError, CalibrationError):
+            except InsufficientDataError:
                 same = None  # too small a calibration: looks find nobody again
         return TrackSettings(lost_s=self.settings.lost_s, same=same, different=different)
 
@@ -224,15 +223,15 @@ class Follower:
         shown: VideoFrame,
     ) -> list[int]:
         """Which faces to look at: unclear ones, and those of tracks that are due."""
-        open_ = set(unclear(tracks, observations, rules))
+        wanted = set(unclear(tracks, observations, rules))
         likely = associate(tracks, observations, shown.time_s, rules).numbers
         for which, number in enumerate(likely):
-            track = self._open.get(number) if number is not None else None
+            track = None if number is None else self._open.get(number)
             if track is None or shown.time_s - track.looked_s >= self.settings.look_s:
-                open_.add(which)
-            if track is not None:
-                track.looked_s = shown.time_s if which in open_ else track.looked_s
-        return sorted(open_)
+                wanted.add(which)
+            if track is not None and which in wanted:
+                track.looked_s = shown.time_s
+        return sorted(wanted)
 
     def _embedded(
         self, faces: Sequence[Face], wanted: Sequence[int], shown: VideoFrame

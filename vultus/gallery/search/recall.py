@@ -18,7 +18,7 @@ __all__ = ["Question", "questions", "recall"]
 
 _QUESTIONS = 400
 _LEAST = 50  # fewer tell little about a recall of 0.99
-_TURNED = 0.5  # cosine of a hard genuine pair of an ArcFace-like model, as in `vultus.gallery.search.signs`
+_TURNED = 0.5  # cosine of a hard genuine pair of an ArcFace-like model, as in `search.signs`
 _STRANGERS = 8
 _ROWS_PER_BLOCK = 2000
 
