@@ -208,9 +208,7 @@ def test_slopes_are_right(make: Callable[[], Margin]) -> None:
 def test_a_larger_angle_never_gets_a_larger_logit(make: Callable[[], Margin]) -> None:
     cosines = torch.linspace(1.0, -1.0, 2001, dtype=torch.float64)
     logits = make().target(cosines, torch.full_like(cosines, 50.0))
-    steps = torch.diff(logits)
-    jump = 1e-6 if make in (CombinedMargin, CosFace, SphereFace) else 0.13
-    assert float(steps.max()) < jump  # ArcFace's authors accept a small rise at the seam
+    assert float(torch.diff(logits).max()) < 1e-6
 
 
 def test_exact_hits_and_opposites_stay_finite() -> None:
@@ -285,7 +283,7 @@ def test_a_sample_is_drawn_on_after_a_restart() -> None:
     ("make", "message"),
     [
         (lambda: Margin(0.0), "scale must be positive, got 0.0"),
-        (lambda: CombinedMargin(m1=2.5), "m1 >= 1"),
+        (lambda: CombinedMargin(m1=2.5), "m1 > 0"),
         (lambda: SphereFace(0), "whole number from 1 on, got 0"),
         (lambda: MagFace(lengths=(5.0, 5.0)), "from low to high"),
         (lambda: CosineHead(4, 1, Margin()), "at least two, got 1"),

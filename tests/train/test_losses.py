@@ -194,3 +194,15 @@ def test_bad_input_is_refused() -> None:
         batch_triplet_loss(torch.zeros(1, 1), torch.zeros(1), mining="easy")  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match=r"got \(2, 2\) and \(3,\)"):
         select_triplets(np.zeros((2, 2)), np.zeros(3, np.int64))
+
+
+@pytest.mark.parametrize("mining", ["semi-hard", "hard", "all"])
+def test_half_precision_is_computed_wide(mining: str) -> None:
+    x, labels = torch.from_numpy(_unit()).bfloat16(), torch.from_numpy(LABELS)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = batch_triplet_loss(x, labels, mining=mining)  # type: ignore[arg-type]
+        pairs = contrastive_loss(x, labels)
+    assert half.dtype == pairs.dtype == torch.float32
+    wide = batch_triplet_loss(x.float(), labels, mining=mining)  # type: ignore[arg-type]
+    assert torch.equal(half, wide)
+    assert torch.equal(pairs, contrastive_loss(x.float(), labels))

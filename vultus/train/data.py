@@ -227,12 +227,13 @@ def _by_table(
     counts = [stop - start for start, stop in spans]
     if sum(counts) > len(file):
         raise _bad_table(file, "identities share pictures")
-    keys = np.concatenate([np.arange(*span, dtype=np.int64) for span in spans] or [[]])
+    none = np.zeros(0, np.int64)
+    keys = np.concatenate([none, *(np.arange(*span, dtype=np.int64) for span in spans)])
     if len(np.unique(keys)) != len(keys) or any(key not in file for key in keys.tolist()):
         raise _bad_table(file, "identities share pictures, or name some that are absent")
     firsts = file.read_all([start for start, _ in spans], data=False)
     values = _whole((record.labels[0] for record in firsts), len(spans), file)
-    return keys.astype(np.int64), np.repeat(values, counts)
+    return keys, np.repeat(values, counts)
 
 
 def _whole(labels: Iterable[float], count: int, file: RecordFile) -> NDArray[np.int64]:

@@ -90,7 +90,7 @@ class SampledHead(CosineHead):
     repetition. The logits take ``rate`` of the memory and time. Unlike the paper's, the weights
     are not spread over devices, and the gradient of an unseen class is zero rather than absent.
 
-    Source: An et al. 2022, "Partial FC", section 3.3; a rate of 0.1 is theirs.
+    Source: An et al. 2022, "Partial FC"; a rate of 0.1 is theirs.
 
     Args:
         embedding_size: ``d``.

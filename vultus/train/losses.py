@@ -76,13 +76,16 @@ def prelogits_norm_penalty(prelogits: Tensor, *, p: float = 1.0, factor: float =
 
     Source: facenet's ``train_softmax.py`` (``prelogits_norm_p``, ``prelogits_norm_loss_factor``).
     """
-    norms: Tensor = torch.linalg.vector_norm(prelogits.abs() + 1e-4, ord=p, dim=1)
+    norms: Tensor = torch.linalg.vector_norm(_wide(prelogits).abs() + 1e-4, ord=p, dim=1)
     return factor * norms.mean()
 
 
 def squared_distances(embeddings: Tensor) -> Tensor:
     """(n, n) squared Euclidean distances between unit vectors, ``2 - 2 cos``."""
-    return (2.0 - 2.0 * embeddings @ embeddings.T).clamp_min(0.0)
+    # Half precision would make near and far alike: 2 - 2 cos loses what little there is.
+    with torch.autocast(embeddings.device.type, enabled=False):
+        wide = _wide(embeddings)
+        return (2.0 - 2.0 * wide @ wide.T).clamp_min(0.0)
 
 
 def triplet_loss(
@@ -90,10 +93,10 @@ def triplet_loss(
 ) -> Tensor:
     """``mean(max(0, ‖a - p‖² - ‖a - n‖² + alpha))`` over rows of unit vectors.
 
-    Source: Schroff et al. 2015, "FaceNet", equation 3; alpha = 0.2.
+    Source: Schroff et al. 2015, "FaceNet", section 3.1; alpha = 0.2.
     """
-    near = (anchor - positive).square().sum(1)
-    far = (anchor - negative).square().sum(1)
+    near = (_wide(anchor) - _wide(positive)).square().sum(1)
+    far = (_wide(anchor) - _wide(negative)).square().sum(1)
     return functional.relu(near - far + alpha).mean()
 
 
@@ -124,7 +127,7 @@ def batch_triplet_loss(
     same = labels[:, None] == labels[None, :]
     positive = same & ~torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     if mining == "hard":
-        near, far, used = _hard(distances, positive, ~same)
+        near, far, used = _hardest(distances, positive, ~same)
         losses = functional.relu(near - far + alpha)[used]
     elif mining in ("semi-hard", "all"):
         anchor, other = torch.nonzero(positive, as_tuple=True)
@@ -159,7 +162,8 @@ def contrastive_loss(embeddings: Tensor, labels: Tensor, *, margin: float = 1.0)
     first, second = torch.triu_indices(len(labels), len(labels), 1, device=labels.device)
     if not len(first):
         return embeddings.sum() * 0.0
-    squared = (embeddings[first] - embeddings[second]).square().sum(1)
+    wide = _wide(embeddings)
+    squared = (wide[first] - wide[second]).square().sum(1)
     # The root's slope at zero is infinite: two identical pictures would give NaN.
     distance = torch.sqrt(squared.clamp_min(1e-12))
     apart = functional.relu(margin - distance).square()
@@ -228,7 +232,13 @@ def select_triplets(
     return Selection(random.permutation(triplets), pairs)
 
 
-def _hard(distances: Tensor, positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _wide(values: Tensor) -> Tensor:
+    return values.float() if values.dtype in (torch.float16, torch.bfloat16) else values
+
+
+def _hardest(
+    distances: Tensor, positive: Tensor, negative: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
     near = distances.masked_fill(~positive, -torch.inf).amax(1)
     far = distances.masked_fill(~negative, torch.inf).amin(1)
     return near, far, positive.any(1) & negative.any(1)

@@ -74,7 +74,7 @@ class Margin(nn.Module):
 class CosFace(Margin):
     """``s (cos θ - m)`` for the true class.
 
-    Source: Wang et al. 2018, "CosFace", equation 4; s = 64 and m = 0.35 as in section 4.1.
+    Source: Wang et al. 2018, "CosFace", equation 4; s = 64, m = 0.35.
     """
 
     def __init__(self, scale: float = 64.0, margin: float = 0.35) -> None:
@@ -112,20 +112,20 @@ class CombinedMargin(Margin):
     The paper leaves open what holds beyond ``m1 θ + m2 = π``; here ``-2 - cos(m1 θ + m2)``
     follows, SphereFace's continuation, so that a larger angle never gets a larger logit.
 
-    Source: Deng et al. 2019, "ArcFace", equation 4; (1, 0.3, 0.2) is its table 2's "CM2".
+    Source: Deng et al. 2019, "ArcFace", equation 4; (1, 0.3, 0.2) is its table 2's "CM1".
 
     Raises:
-        RangeError: `scale` is not positive, `m1` is below 1, or ``m1 π + m2`` exceeds 2 π, beyond
-            which the continuation falls no more.
+        RangeError: `scale` or `m1` is not positive, `m2` is negative, or ``m1 π + m2`` exceeds
+            2 π, beyond which the continuation falls no more.
     """
 
     def __init__(
         self, scale: float = 64.0, m1: float = 1.0, m2: float = 0.3, m3: float = 0.2
     ) -> None:
         super().__init__(scale)
-        if m1 < 1.0 or m2 < 0.0 or m1 * math.pi + m2 > 2.0 * math.pi:
+        if not m1 > 0.0 or m2 < 0.0 or m1 * math.pi + m2 > 2.0 * math.pi:
             raise RangeError(
-                f"a combined margin takes m1 >= 1, m2 >= 0 and m1 π + m2 <= 2 π, got {m1}, {m2}"
+                f"a combined margin takes m1 > 0, m2 >= 0 and m1 π + m2 <= 2 π, got {m1}, {m2}"
             )
         self.m1, self.m2, self.m3 = m1, m2, m3
 
@@ -184,9 +184,9 @@ class AdaFace(Margin):
     ``s (cos(θ - m z) - (m + m z))`` for the true class, with ``z`` the norm standardised by a
     running mean and deviation, times ``h``, clipped to [-1, 1]; no gradient passes through ``z``.
 
-    Source: Kim et al. 2022, "AdaFace", equations 13 to 16; m = 0.4, h = 0.33, s = 64. The first
-    running values 20 and 100, the weight 0.01 of the new batch, the norm's limits [0.001, 100]
-    and the angle's limit 0.001: the authors' code.
+    Source: Kim et al. 2022, "AdaFace", ``g_angle`` and ``g_add``; m = 0.4, h = 0.333, s = 64. The
+    first running values 20 and 100, the weight 0.01 of the new batch, the norm's limits
+    [0.001, 100] and the angle's limit 0.001: the authors' code.
     """
 
     mean: Tensor
@@ -224,8 +224,8 @@ class MagFace(Margin):
     ``m(a) = (u_m - l_m) / (u_a - l_a) (a - l_a) + l_m`` with the length ``a`` held to [l_a, u_a];
     ``λ (a / u_a² + 1 / a)`` is added to the loss, its mean over the batch.
 
-    Source: Meng et al. 2021, "MagFace", equations 2 and 5, and section 4.1 with (l_a, u_a) =
-    (10, 110), (l_m, u_m) = (0.45, 0.8), λ = 35, s = 64.
+    Source: Meng et al. 2021, "MagFace", ``m(a)`` and ``g(a)``, with (l_a, u_a) = (10, 110),
+    (l_m, u_m) = (0.45, 0.8), λ = 35, s = 64.
     """
 
     def __init__(
@@ -261,8 +261,8 @@ class CurricularFace(Margin):
     The cosine with a wrong class that exceeds ``cos(θ + m)`` of the true one becomes
     ``cos θ_j (t + cos θ_j)``; ``t`` is the running mean of the true classes' cosines.
 
-    Source: Huang et al. 2020, "CurricularFace", equations 8 to 11; m = 0.5, s = 64, and 0.99 of
-    the old ``t``.
+    Source: Huang et al. 2020, "CurricularFace", ``T`` and ``N``; m = 0.5, s = 64, and 0.99 of the
+    old ``t``.
     """
 
     t: Tensor

@@ -183,7 +183,7 @@ class BalancedSampler(BatchSampler):
         rounds = -(-total // len(self._counts))
         classes = self._rounds(random, rounds)
         turn = np.arange(rounds)[:, None]  # a class's turn is the round: it comes once in each
-        chosen = order[self._starts[classes] + turn % self._counts[classes]]
+        chosen: Indices = order[self._starts[classes] + turn % self._counts[classes]]
         return chosen.reshape(-1)[:total].reshape(self._batches, self.batch_size)
 
 
@@ -257,7 +257,7 @@ class PeopleSampler(BatchSampler):
         rounds = -(-self._batches // each)
         classes = self._rounds(random, rounds)[:, : each * self.people, None]
         turn = np.arange(rounds)[:, None, None] * self.images + np.arange(self.images)
-        chosen = order[self._starts[classes] + turn % self._counts[classes]]
+        chosen: Indices = order[self._starts[classes] + turn % self._counts[classes]]
         return chosen.reshape(-1, self.batch_size)[: self._batches]
 
 

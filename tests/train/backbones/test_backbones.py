@@ -15,6 +15,7 @@ from vultus.errors import MissingExtraError, RangeError, UnknownModelError
 from vultus.train.backbones import BACKBONES, create, describe, layer_costs, multiply_adds
 from vultus.train.backbones import parameters as count_parameters
 from vultus.train.backbones.facenet_paper import NN2_ROWS, nn4_rows
+from vultus.train.backbones.iresnet import IResNet
 
 # Parameters and FLOPS (multiply-adds with biases) per row of Schroff et al. 2015, tables 1 and 2.
 NN1_TABLE = [
@@ -203,6 +204,8 @@ def test_counting_leaves_no_trace() -> None:
 
 
 def test_unknown_names_and_options_are_refused() -> None:
+    with pytest.raises(RangeError, match=r"one of \(18, 34, 50, 100\), got 20"):
+        IResNet(20)
     with pytest.raises(UnknownModelError, match="no backbone is called 'vgg'; choose one of mob"):
         create("vgg")
     with pytest.raises(RangeError, match="has no option 'dropout'; it takes: batch_norm"):

@@ -10,6 +10,7 @@ pytest.importorskip("onnx", reason="install onnx: pip install 'vultus[train]'")
 pytest.importorskip("sklearn", reason="install scikit-learn: pip install 'vultus[train]'")
 
 import cv2
+import torch
 
 from vultus.assess.liveness import LivenessNet
 from vultus.assess.liveness.own import load_own_liveness
@@ -17,6 +18,7 @@ from vultus.assess.liveness.svm import pixels_of
 from vultus.errors import (
     CardError,
     InsufficientDataError,
+    MissingExtraError,
     ModelMissingError,
     RangeError,
     WeightDamagedError,
@@ -24,6 +26,7 @@ from vultus.errors import (
 from vultus.evaluate.protocols.liveness import Presentation
 from vultus.models import Registry, Store
 from vultus.train.liveness.data import CropSet
+from vultus.train.liveness.export import to_onnx
 from vultus.train.liveness.loop import LoopOptions, fit, run_net, split_groups
 from vultus.train.liveness.recipe import confusion, train_liveness
 from vultus.train.liveness.svm import SvmOptions
@@ -165,3 +168,12 @@ def test_texture_takes_no_network(lists: list[Presentation], tmp_path: Path):
     assert confusion(made.model, lists[32:], Whole()).accuracy >= 0.9
     with pytest.raises(RangeError, match="must be one of texture"):
         train_liveness("vgg", lists, Whole(), tmp_path, name="t", data="x")  # type: ignore[arg-type]
+
+
+def test_what_is_missing_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="absent: torch, onnx") as told:
+        train_liveness("small", [], Whole(), tmp_path, name="a", data="b")
+    assert "vultus[train]" in str(told.value)
+    with pytest.raises(MissingExtraError, match="written with onnx"):
+        to_onnx(torch.nn.Identity(), 32)

@@ -6,6 +6,8 @@ import math
 
 from torch import Tensor, nn
 
+from vultus.errors import RangeError
+
 __all__ = ["DEPTHS", "IResNet"]
 
 DEPTHS: dict[int, tuple[int, int, int, int]] = {
@@ -32,6 +34,9 @@ class IResNet(nn.Module):
         embedding_size: Length of the output.
         input_hw: Height and width of the pictures, in pixels.
         dropout: Part of the last feature map that is dropped in training.
+
+    Raises:
+        RangeError: Another depth.
     """
 
     def __init__(
@@ -43,6 +48,8 @@ class IResNet(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if depth not in DEPTHS:
+            raise RangeError(f"an IResNet's depth is one of {tuple(DEPTHS)}, got {depth}")
         self.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(64, eps=_EPS)
         self.prelu = nn.PReLU(64)

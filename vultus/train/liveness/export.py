@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import json
 import warnings
@@ -27,27 +28,26 @@ def to_onnx(net: nn.Module, side_px: int) -> bytes:
     Raises:
         MissingExtraError: onnx is not installed.
     """
+    if importlib.util.find_spec("onnx") is None:
+        raise MissingExtraError(
+            "a network is written with onnx", remedy="pip install 'vultus[train]'"
+        )
     names = ["input", ANSWERS, FEATURES]
     buffer = io.BytesIO()
     net.eval()
-    try:
-        with warnings.catch_warnings():
-            # The exporter by TorchScript needs no onnxscript and says that it will go one day.
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                net,
-                (torch.full((1, 3, side_px, side_px), 127.0),),
-                buffer,  # type: ignore[arg-type]  # a file will do, says its documentation
-                input_names=names[:1],
-                output_names=names[1:],
-                dynamic_axes={name: {0: "n"} for name in names},
-                opset_version=_OPSET,
-                dynamo=False,
-            )
-    except ImportError as error:
-        raise MissingExtraError(
-            "a network is written with onnx", remedy="pip install 'vultus[train]'"
-        ) from error
+    with warnings.catch_warnings():
+        # The exporter by TorchScript needs no onnxscript and says that it will go one day.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            net,
+            (torch.full((1, 3, side_px, side_px), 127.0),),
+            buffer,  # type: ignore[arg-type]  # a file will do, says its documentation
+            input_names=names[:1],
+            output_names=names[1:],
+            dynamic_axes={name: {0: "n"} for name in names},
+            opset_version=_OPSET,
+            dynamo=False,
+        )
     return buffer.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -219,14 +220,15 @@ def confusion(
 
 
 def require_torch() -> None:
-    """Check that PyTorch is there.
+    """Check at the start that a network can be trained and written.
 
     Raises:
-        MissingExtraError: It is not.
+        MissingExtraError: PyTorch or onnx is not installed.
     """
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
+    missing = [name for name in ("torch", "onnx") if importlib.util.find_spec(name) is None]
+    if missing:
         raise MissingExtraError(
-            "a network is trained with PyTorch", remedy="pip install 'vultus[train]'"
-        ) from error
+            f"a network is trained with PyTorch and written with onnx; absent: "
+            f"{', '.join(missing)}",
+            remedy="pip install 'vultus[train]'",
+        )
