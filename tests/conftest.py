@@ -58,6 +58,13 @@ def shared_models() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def heed_interrupts() -> None:
+    """Whoever starts the tests in the background makes them, and their children, deaf to Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """No test sees, or touches, the models and caches of whoever runs it."""
     home = tmp_path_factory.mktemp("vultus-home")
