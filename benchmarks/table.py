@@ -13,6 +13,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 ORDER = (
     *("embed", "identify", "startup", "throughput", "memory", "lfw"),
     *("detect", "accuracy", "gallery", "quality", "server"),
+    *("face_recognition_cli", "facenet_align"),
 )
 MARK = {True: "met", False: "**missed**", None: ""}
 

@@ -21,7 +21,7 @@ what came, a ``remedy`` that says what to do, and the facts as ``fields``::
     │   │   ├── ImageFormatError      image-format
     │   │   ├── ImageDamagedError     image-damaged
     │   │   └── ImageTooLargeError    image-too-large
-    │   └── VideoError                video
+    │   └── VideoError                a video that cannot be read
     │       ├── VideoNotFoundError    video-not-found
     │       ├── VideoFormatError      video-format
     │       ├── NoVideoStreamError    video-no-stream
@@ -46,7 +46,7 @@ what came, a ``remedy`` that says what to do, and the facts as ``fields``::
     │   ├── DuplicateSampleError      sample-duplicate
     │   ├── GalleryFileError          gallery-file
     │   └── GalleryServerError        gallery-server
-    ├── CameraError                   camera
+    ├── CameraError                   a camera that cannot be reached
     │   └── CameraLostError           camera-lost
     ├── CalibrationError              calibration-invalid
     ├── OutputError                   output-failed

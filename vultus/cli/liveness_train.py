@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import typer
 
-from vultus.cli._options import Json
+from vultus.cli._options import DetectorName, Json
 from vultus.cli._output import out, print_json, safe
-from vultus.cli.evaluate.detection import DetectorName, counted, load_detector
 
 if TYPE_CHECKING:
     from vultus.evaluate.protocols.liveness import Presentation
@@ -80,6 +79,7 @@ def liveness_train(
     json: Json = False,
 ) -> None:
     """Train on living faces and attacks; a support vector machine judges what a network sees."""
+    from vultus.cli.evaluate.detection import counted, load_detector
     from vultus.train.liveness.data import nuaa_session
     from vultus.train.liveness.recipe import Kind, confusion, train_liveness
     from vultus.train.liveness.svm import SvmOptions
