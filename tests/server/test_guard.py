@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import socket
 import time
@@ -104,10 +105,11 @@ def test_a_head_that_dribbles_in_is_cut_off(
 ):
     connection = raw_connection(impatient)
     connection.settimeout(0.1)
+    head = itertools.chain(b"GET / HTTP/1.1\r\nX-Slow: ", itertools.repeat(ord("a")))
     began = time.monotonic()
     while time.monotonic() < began + 10:
         try:
-            connection.sendall(b"G")
+            connection.sendall(bytes([next(head)]))
             if connection.recv(1) == b"":
                 break
         except TimeoutError:
